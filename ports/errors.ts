@@ -1,0 +1,67 @@
+/**
+ * Errors whose class decides policy and whose code is a bounded label (metrics, dead letters, HTTP problems).
+ *
+ *   InvalidRecordError → dead letter at once     RetryableError → bounded backoff     anything else → crash and replay
+ *
+ * A message says what is wrong, with which id, and what to do.
+ */
+export abstract class CuestreamError extends Error {
+  abstract readonly code: string
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = new.target.name
+  }
+}
+
+/** This record can never work: it goes to the dead-letter topic with its cause. */
+export class InvalidRecordError extends CuestreamError {
+  readonly code: string
+
+  constructor(code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** It may work later: retried with bounded backoff and jitter; only its partition waits. */
+export class RetryableError extends CuestreamError {
+  readonly code: string
+  /** The least wait that the other side asked for, in ms (Retry-After). */
+  readonly retryAfterMs: number | undefined
+
+  constructor(code: string, message: string, options?: { cause?: unknown; retryAfterMs?: number }) {
+    super(message, options)
+    this.code = code
+    this.retryAfterMs = options?.retryAfterMs
+  }
+}
+
+/** The caller asked for something that cannot be: a 4xx at the gateway, exit code 2 at the command line. */
+export class InvalidRequestError extends CuestreamError {
+  readonly code: string
+  readonly status: 400 | 404 | 409 | 413 | 415 | 422
+
+  constructor(code: string, message: string, options?: { cause?: unknown; status?: InvalidRequestError['status'] }) {
+    super(message, options)
+    this.code = code
+    this.status = options?.status ?? 400
+  }
+}
+
+/** Configuration, a missing file, a version: an operator must act. */
+export class SetupError extends CuestreamError {
+  readonly code: string
+
+  constructor(code: string, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** A tensor or vector of the wrong shape or with values that are not finite. */
+export class ShapeError extends InvalidRecordError {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('bad-shape', message, options)
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * VectorIndex: unit vectors with filterable attributes, one index a release and kind.
+ *
+ * Invariants (tests/conformance/vector-index.ts):
+ *   [idempotent]  an upsert of the same (id, release) leaves one row
+ *   [releases]    a search sees vectors of the named release only
+ *   [visible]     a resolved write is seen by the next search
+ *   [durable]     resolved writes outlive the process
+ */
+export type IndexKind = 'music' | 'video'
+
+/** Tags match as whole strings; numbers by range. */
+export type Attributes = Readonly<Record<string, readonly string[] | number>>
+
+export interface IndexRow {
+  readonly id: string
+  /** (dims,) float32, unit norm. */
+  readonly vector: Float32Array
+  readonly attributes: Attributes
+}
+
+/** All conditions hold. A row without the field fails anyOf and ranges, and passes noneOf. */
+export type Filter = readonly FilterCondition[]
+export type FilterCondition =
+  | { readonly field: string; readonly anyOf: readonly string[] }
+  | { readonly field: string; readonly noneOf: readonly string[] }
+  | { readonly field: string; readonly min?: number; readonly max?: number }
+
+export interface Hit {
+  readonly id: string
+  /** Cosine similarity, −1 … 1. */
+  readonly score: number
+}
+
+export interface IndexName {
+  readonly release: string
+  readonly kind: IndexKind
+}
+
+export interface VectorIndex {
+  /** Idempotent. @throws SetupError 'dims-mismatch' if it exists with other dims. */
+  create(name: IndexName, dims: number): Promise<void>
+  /** @throws ShapeError for a vector of other dims or not finite; nothing of the call is written then. */
+  upsert(name: IndexName, rows: readonly IndexRow[]): Promise<void>
+  /** Replaces the attributes of a row; unknown ids are left alone. */
+  setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void>
+  remove(name: IndexName, ids: readonly string[]): Promise<void>
+  /** Best first; ties by id. k is bounded by the rows that match. */
+  search(name: IndexName, vector: Float32Array, k: number, filter?: Filter): Promise<readonly Hit[]>
+  vectors(name: IndexName, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>>
+  count(name: IndexName, filter?: Filter): Promise<number>
+  indexes(): Promise<readonly (IndexName & { readonly dims: number; readonly rows: number })[]>
+  drop(name: IndexName): Promise<void>
+  close(): Promise<void>
+}
