@@ -50,6 +50,8 @@ export interface QueryInput {
 export interface ReleaseTowers {
   readonly release: string
   readonly dims: number
+  /** Ids of the frozen encoders whose features the towers take. */
+  readonly encoders: { readonly video: string; readonly music: string; readonly text: string }
   /** A video and words, either or both → the joint space. */
   query(input: QueryInput): Promise<Float32Array>
   /** A track's feature sequence → the joint space, whole and by segment (segments, dims). */

@@ -65,3 +65,8 @@ export class ShapeError extends InvalidRecordError {
     super('bad-shape', message, options)
   }
 }
+
+/** This member no longer owns the partition; its work is void and will be done again by the owner. */
+export class FencedError extends CuestreamError {
+  readonly code = 'fenced'
+}

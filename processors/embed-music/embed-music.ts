@@ -1,0 +1,59 @@
+/**
+ * Embeds each track's feature sequence into the joint space of every release in use.
+ *
+ *     music.features.v1 ──▶ embed-music ──▶ music.embedded.v1   (one record a release)
+ *
+ * Key: trackId/release, partitioned by trackId. Delivery: exactly once between topics.
+ * A video's soundtrack serves training only and is passed by.
+ * Fails: features of another encoder or with values that are not finite → dead letter.
+ */
+import { fromBytes, toBytes } from '../../model/vector.ts'
+import type { ReleaseTowers } from '../../ports/encoder.ts'
+import { InvalidRecordError } from '../../ports/errors.ts'
+import { defineProcessor } from '../../runtime/define-processor.ts'
+import { musicEmbedded, musicFeatures } from '../../topics/topics.ts'
+
+export interface EmbedMusicDeps {
+  /** Releases that serve or are being prepared. */
+  readonly releases: () => readonly ReleaseTowers[]
+  readonly now: () => number
+}
+
+export const embedMusic = defineProcessor({
+  name: 'embed-music',
+  from: [musicFeatures],
+  to: [musicEmbedded],
+  delivery: 'exactly-once',
+  async handle({ key, value }, { releases, now }: EmbedMusicDeps) {
+    if (value.source === 'soundtrack') return []
+    const features = { values: fromBytes(value.values), segments: value.segments, dims: value.dims } // (n, d)
+    return Promise.all(
+      releases().map(async (towers) => {
+        if (value.encoder.id !== towers.encoders.music) {
+          throw new InvalidRecordError(
+            'encoder-mismatch',
+            `Track ${key} was encoded by ${value.encoder.id}; release ${towers.release} takes ${towers.encoders.music}. Analyse it again.`,
+          )
+        }
+        const { whole, segments } = await towers.music(features) // (D,), (n, D)
+        return musicEmbedded.record(
+          `${key}/${towers.release}`,
+          {
+            trackId: key,
+            release: towers.release,
+            dims: towers.dims,
+            vector: Buffer.from(toBytes(whole)),
+            segments: value.segments,
+            segmentVectors: Buffer.from(toBytes(segments)),
+            segmentSeconds: value.segmentSeconds,
+            embeddedAt: now(),
+          },
+          { partitionBy: key },
+        )
+      }),
+    )
+  },
+  async handleTombstone({ key }, { releases }: EmbedMusicDeps) {
+    return releases().map(({ release }) => musicEmbedded.record(`${key}/${release}`, null, { partitionBy: key }))
+  },
+})

@@ -1,0 +1,57 @@
+/**
+ * Embeds each video, with no words asked, into the joint space of every release in use.
+ *
+ *     video.features.v1 ──▶ embed-video ──▶ video.embedded.v1   (one record a release)
+ *
+ * Key: videoId/release, partitioned by videoId. Delivery: exactly once between topics.
+ * Fails: features of another encoder or with values that are not finite → dead letter.
+ */
+import { fromBytes, toBytes } from '../../model/vector.ts'
+import type { ReleaseTowers } from '../../ports/encoder.ts'
+import { InvalidRecordError } from '../../ports/errors.ts'
+import { defineProcessor } from '../../runtime/define-processor.ts'
+import { videoEmbedded, videoFeatures } from '../../topics/topics.ts'
+
+export interface EmbedVideoDeps {
+  /** Releases that serve or are being prepared. */
+  readonly releases: () => readonly ReleaseTowers[]
+  readonly now: () => number
+}
+
+export const embedVideo = defineProcessor({
+  name: 'embed-video',
+  from: [videoFeatures],
+  to: [videoEmbedded],
+  delivery: 'exactly-once',
+  async handle({ key, value }, { releases, now }: EmbedVideoDeps) {
+    const video = { values: fromBytes(value.values), segments: value.segments, dims: value.dims } // (n, d)
+    return Promise.all(
+      releases().map(async (towers) => {
+        if (value.encoder.id !== towers.encoders.video) {
+          throw new InvalidRecordError(
+            'encoder-mismatch',
+            `Video ${key} was encoded by ${value.encoder.id}; release ${towers.release} takes ${towers.encoders.video}. Analyse it again.`,
+          )
+        }
+        const whole = await towers.query({ video }) // (D,)
+        return videoEmbedded.record(
+          `${key}/${towers.release}`,
+          {
+            videoId: key,
+            release: towers.release,
+            dims: towers.dims,
+            vector: Buffer.from(toBytes(whole)),
+            segments: 0,
+            segmentVectors: Buffer.alloc(0),
+            segmentSeconds: value.segmentSeconds,
+            embeddedAt: now(),
+          },
+          { partitionBy: key },
+        )
+      }),
+    )
+  },
+  async handleTombstone({ key }, { releases }: EmbedVideoDeps) {
+    return releases().map(({ release }) => videoEmbedded.record(`${key}/${release}`, null, { partitionBy: key }))
+  },
+})

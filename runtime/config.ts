@@ -1,0 +1,161 @@
+/**
+ * One typed configuration: defaults ← cuestream.config.json ← CUESTREAM_* environment ← command-line flags.
+ * Parsed once, frozen; every bad key is reported at once. docs/configuration.md is generated from it.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { SetupError } from '../ports/errors.ts'
+
+const megabytes = 1024 * 1024
+
+/** "a,b" or a JSON array. */
+const list = z.preprocess(
+  (value) =>
+    typeof value === 'string'
+      ? value
+          .split(',')
+          .map((item) => item.trim())
+          .filter(Boolean)
+      : value,
+  z.array(z.string()),
+)
+const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+
+const shape = {
+  dataFolder: z
+    .string()
+    .min(1)
+    .default('data')
+    .describe('Folder that keeps everything: topics, index, media, releases.'),
+  host: z.string().min(1).default('127.0.0.1').describe('Address that the HTTP gateway listens on.'),
+  port: integer(0, 65_535).default(8080).describe('Port of the HTTP gateway; 0 takes a free one.'),
+  allowedHosts: list.default([]).describe('Host headers that are answered besides the listening address.'),
+  logLevel: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('Least level that is logged.'),
+  logFormat: z
+    .enum(['auto', 'json', 'pretty'])
+    .default('auto')
+    .describe('auto is pretty on a terminal, JSON elsewhere.'),
+  profile: z.string().min(1).default('embedded').describe('Encoder profile.'),
+  modelsFolder: z.string().optional().describe('Folder of pulled profiles; `<dataFolder>/models` if absent.'),
+  seed: integer(0, 2 ** 31 - 1)
+    .default(1)
+    .describe('Seed of everything random in descriptions.'),
+  description: z
+    .enum(['data2text', 'tags'])
+    .default('data2text')
+    .describe('How descriptions are written (docs/glossary.md).'),
+  onnxThreads: integer(1, 64).default(2).describe('Threads of one model session.'),
+  deadlineMs: integer(50, 60_000).default(2_000).describe('Deadline of a recommendation unless the request says.'),
+  maxInFlight: integer(1, 100_000)
+    .default(500)
+    .describe('Recommendations in flight at most; more are refused with 503.'),
+  maxUploadMegabytes: integer(1, 1_000_000).default(2_048).describe('Largest media file, MiB.'),
+  maxMediaSeconds: integer(1, 86_400).default(3_600).describe('Longest media, by decoded seconds.'),
+  maxMegapixels: integer(1, 1_000).default(50).describe('Largest frame, megapixels.'),
+  mediaTimeoutSeconds: integer(1, 86_400).default(600).describe('Longest time one decoding may take.'),
+  mediaHosts: list.default([]).describe('Hosts that media may be fetched from; empty turns fetching off.'),
+  allowPrivateHosts: z
+    .stringbool()
+    .or(z.boolean())
+    .default(false)
+    .describe('Whether mediaHosts may resolve to private addresses.'),
+  ffmpeg: z.string().optional().describe("Path of ffmpeg; the system's, else the bundled one, if absent."),
+  ffprobe: z.string().optional().describe('Path of ffprobe; likewise.'),
+  exactBelowRows: integer(0, 10_000_000)
+    .default(20_000)
+    .describe('Indexes with fewer rows are scanned exactly; larger ones use HNSW.'),
+  retryMaxAttempts: integer(1, 100).default(6).describe('Tries of a record before it goes to the dead letters.'),
+  retryBaseMs: integer(1, 60_000).default(200).describe('First wait between tries.'),
+  retryMaxMs: integer(1, 3_600_000).default(30_000).describe('Longest wait between tries.'),
+  stallSeconds: integer(1, 86_400).default(120).describe('Lag without progress for this long raises the watchdog.'),
+} satisfies Record<string, z.ZodType>
+
+const schema = z.strictObject(shape)
+export type Config = Readonly<z.infer<typeof schema>>
+
+export interface ConfigSources {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly flags?: Readonly<Record<string, unknown>>
+  /** JSON file; absent means `cuestream.config.json` in the working folder, if there is one. */
+  readonly file?: string
+}
+
+/** @throws SetupError 'bad-config' that lists every bad key with its source. */
+export function loadConfig(sources: ConfigSources): Config {
+  const from = new Map<string, string>()
+  const merged: Record<string, unknown> = {}
+  const take = (values: Readonly<Record<string, unknown>>, source: (key: string) => string) => {
+    for (const [key, value] of Object.entries(values)) {
+      if (value === undefined) continue
+      merged[key] = value
+      from.set(key, source(key))
+    }
+  }
+  const file = sources.file ?? sources.env.CUESTREAM_CONFIG
+  take(readFile(file), () => file ?? DEFAULT_FILE)
+  take(fromEnvironment(sources.env), (key) => (key in shape ? environmentName(key) : key))
+  take(sources.flags ?? {}, (key) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
+
+  const parsed = schema.safeParse(merged)
+  if (parsed.success) return Object.freeze(parsed.data)
+  const problems = parsed.error.issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => `${from.get(key) ?? key}: there is no such key`)
+    const key = String(issue.path[0])
+    return [`${from.get(key) ?? key}: ${issue.message}`]
+  })
+  throw new SetupError(
+    'bad-config',
+    `The configuration has ${problems.length} bad key(s):\n  ${problems.join('\n  ')}\nSee docs/configuration.md.`,
+  )
+}
+
+const DEFAULT_FILE = 'cuestream.config.json'
+/** Read by the loader or the shell, not keys of the schema. */
+const RESERVED = new Set(['CUESTREAM_CONFIG'])
+
+function readFile(file: string | undefined): Record<string, unknown> {
+  const path = file ?? DEFAULT_FILE
+  if (!existsSync(path)) {
+    if (file === undefined) return {}
+    throw new SetupError('bad-config', `The configuration file ${path} does not exist`)
+  }
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(path, 'utf8'))
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed))
+      return parsed as Record<string, unknown>
+  } catch (cause) {
+    throw new SetupError('bad-config', `The configuration file ${path} is not JSON`, { cause })
+  }
+  throw new SetupError('bad-config', `The configuration file ${path} does not hold an object`)
+}
+
+function environmentName(key: string): string {
+  return `CUESTREAM_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}
+
+function fromEnvironment(env: ConfigSources['env']): Record<string, string | undefined> {
+  const known = new Map(Object.keys(shape).map((key) => [environmentName(key), key]))
+  const values: Record<string, string | undefined> = {}
+  for (const [name, value] of Object.entries(env)) {
+    if (name.startsWith('CUESTREAM_') && !RESERVED.has(name)) values[known.get(name) ?? name] = value
+  }
+  return values
+}
+
+/** The table of docs/configuration.md. */
+export function configurationTable(): string {
+  const rows = Object.entries(shape).map(([key, type]) => {
+    const parsed = type.safeParse(undefined)
+    const value = parsed.success && parsed.data !== undefined ? `\`${JSON.stringify(parsed.data)}\`` : ''
+    return `| \`${key}\` | \`${environmentName(key)}\` | ${value} | ${type.description ?? ''} |`
+  })
+  return ['| key | environment | default | meaning |', '|---|---|---|---|', ...rows].join('\n')
+}
+
+export function bytesOf(config: Config): { maxUploadBytes: number } {
+  return { maxUploadBytes: config.maxUploadMegabytes * megabytes }
+}

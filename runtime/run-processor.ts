@@ -1,0 +1,262 @@
+/**
+ * The only loop: runs one processor over a broker.
+ *
+ *   batch ─▶ handle (concurrency at a time) ─▶ commit outputs + offset ─▶ next batch
+ *
+ * Invariants
+ *   [unit]       outputs and the offset that covers their inputs are committed together (Batch.commit)
+ *   [task]       records of the same partition number, of any input topic, are handled one batch at a time: a key's
+ *                records never meet each other in two handlers (co-partitioned joins)
+ *   [prefix]     only the records before the first one that must wait are committed; it and those after come again
+ *   [neighbour]  a record that must wait pauses its partition alone; a poison record goes to the dead letters
+ *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
+ *                that record goes to the dead letters as 'crashed'
+ */
+import pLimit from 'p-limit'
+import type { Logger } from 'pino'
+import type { Batch, BatchOutcome, Broker, Consumer, OutputRecord, StoredRecord } from '../ports/broker.ts'
+import { FencedError } from '../ports/errors.ts'
+import type { Codec } from './codec.ts'
+import { deadLetterName, deadLetterRecord } from './dead-letter.ts'
+import type { Processor } from './define-processor.ts'
+import { handleRecord, type Outcome } from './handle-record.ts'
+import type { StageMetrics } from './metrics.ts'
+import { defaultRetry, type RetryPolicy, retryDelayMs } from './retry.ts'
+
+export interface StageOptions<Deps> {
+  readonly processor: Processor<Deps>
+  readonly deps: Deps
+  readonly broker: Broker
+  readonly codec: Codec
+  readonly metrics: StageMetrics
+  readonly logger: Logger
+  readonly now: () => number
+  readonly random: () => number
+  readonly retry?: RetryPolicy
+  /** Crashes on one record before it goes to the dead letters. */
+  readonly maxCrashes?: number
+  /** 'restart' in one process; 'exit' rejects `ended`, for a supervisor outside. */
+  readonly onCrash?: 'restart' | 'exit'
+}
+
+export type StageState = 'starting' | 'running' | 'restarting' | 'stopped' | 'crashed'
+
+export interface Stage {
+  readonly name: string
+  /** Resolves after stop(); rejects when the stage crashed for good. */
+  readonly ended: Promise<void>
+  state(): StageState
+  /** Unix epoch ms of the last commit, or of the start. */
+  lastProgressAt(): number
+  inFlight(): number
+  stop(graceMs?: number): Promise<void>
+}
+
+export function groupTopics(processor: Processor): string[] {
+  return [
+    ...processor.from.map((topic) => topic.name),
+    ...(processor.deadLettersOf ?? []).map((topic) => deadLetterName(topic.name)),
+  ]
+}
+
+export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
+  const { processor, deps, broker, codec, metrics, logger, now, random } = options
+  const retry = options.retry ?? defaultRetry
+  const maxCrashes = options.maxCrashes ?? 3
+  const name = processor.name
+  const labels = { processor: name }
+  const tasks = new Map<number, ReturnType<typeof pLimit>>()
+  /** Failed tries and crashes of the record that a partition waits on. */
+  const failures = new Map<string, { offset: number; attempts: number; crashes: number }>()
+  const stopping = new AbortController()
+  let consumer: Consumer | undefined
+  let state: StageState = 'starting'
+  let progressAt = now()
+  let handling = 0
+
+  function failuresOf(record: StoredRecord) {
+    const key = `${record.topic}/${record.partition}`
+    let entry = failures.get(key)
+    if (entry?.offset !== record.offset) {
+      entry = { offset: record.offset, attempts: 0, crashes: 0 }
+      failures.set(key, entry)
+    }
+    return entry
+  }
+
+  async function handle(record: StoredRecord, signal: AbortSignal): Promise<Outcome> {
+    const known = failures.get(`${record.topic}/${record.partition}`)
+    const attempt = known?.offset === record.offset ? known.attempts + 1 : 1
+    const endTimer = metrics.handleSeconds.startTimer({ ...labels, topic: record.topic })
+    metrics.inFlight.set(labels, ++handling)
+    try {
+      return await handleRecord(processor, record, deps, codec, { signal, attempt })
+    } finally {
+      metrics.inFlight.set(labels, --handling)
+      endTimer()
+    }
+  }
+
+  /** What an outcome means for the partition: outputs to commit with the record, or a reason to stop before it. */
+  function decide(
+    record: StoredRecord,
+    outcome: Outcome,
+  ): readonly OutputRecord[] | { pauseMs: number } | { crash: unknown } {
+    const topic = record.topic
+    if (outcome.kind === 'done' || outcome.kind === 'skipped') {
+      metrics.records.inc({ ...labels, topic, outcome: outcome.kind })
+      return outcome.kind === 'done' ? outcome.outputs : []
+    }
+    if (outcome.kind === 'invalid') return deadLetter(record, outcome.error, 1)
+    const failure = failuresOf(record)
+    if (outcome.kind === 'crash') {
+      failure.crashes++
+      metrics.crashes.inc(labels)
+      return failure.crashes > maxCrashes
+        ? deadLetter(record, outcome.error, failure.crashes, 'crashed')
+        : { crash: outcome.error }
+    }
+    failure.attempts++
+    if (failure.attempts >= retry.maxAttempts) return deadLetter(record, outcome.error, failure.attempts)
+    metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
+    const pauseMs = retryDelayMs(retry, failure.attempts, random, outcome.error.retryAfterMs)
+    logger.warn(
+      {
+        processor: name,
+        topic,
+        partition: record.partition,
+        offset: record.offset,
+        key: record.key,
+        pauseMs,
+        err: outcome.error,
+      },
+      'A record will be tried again',
+    )
+    return { pauseMs }
+  }
+
+  function deadLetter(record: StoredRecord, error: unknown, attempts: number, code?: string): readonly OutputRecord[] {
+    const isDeadLetter = processor.from.every((topic) => topic.name !== record.topic)
+    const letter = deadLetterRecord(record, { stage: name, error, attempts, at: now(), ...(code ? { code } : {}) })
+    metrics.records.inc({ ...labels, topic: record.topic, outcome: 'dead_letter' })
+    metrics.deadLetters.inc({ ...labels, topic: record.topic, code: letter.headers?.['dlq-code'] ?? 'crashed' })
+    logger.error(
+      {
+        processor: name,
+        topic: record.topic,
+        partition: record.partition,
+        offset: record.offset,
+        key: record.key,
+        err: error,
+      },
+      'A record went to the dead letters',
+    )
+    return isDeadLetter ? [] : [letter]
+  }
+
+  async function commit(batch: Batch, nextOffset: number, outputs: readonly OutputRecord[]): Promise<void> {
+    const endTimer = metrics.commitSeconds.startTimer(labels)
+    await batch.commit(nextOffset, outputs)
+    endTimer()
+    progressAt = now()
+  }
+
+  async function runBatch(batch: Batch): Promise<BatchOutcome> {
+    const width = processor.concurrency ?? 1
+    let outputs: OutputRecord[] = []
+    let nextOffset = batch.records[0]!.offset
+    for (let start = 0; start < batch.records.length; start += width) {
+      if (batch.signal.aborted) break
+      const chunk = batch.records.slice(start, start + width)
+      const outcomes = await Promise.all(chunk.map((record) => handle(record, batch.signal)))
+      if (batch.signal.aborted) break
+      for (const [i, record] of chunk.entries()) {
+        const decision = decide(record, outcomes[i]!)
+        if (!Array.isArray(decision)) {
+          const halt = decision as { pauseMs: number } | { crash: unknown }
+          if (nextOffset > batch.records[0]!.offset) await commit(batch, nextOffset, outputs)
+          if ('crash' in halt) throw halt.crash
+          return { next: 'pause', forMs: halt.pauseMs }
+        }
+        outputs = outputs.concat(decision)
+        nextOffset = record.offset + 1
+      }
+    }
+    if (nextOffset > batch.records[0]!.offset) await commit(batch, nextOffset, outputs)
+    return { next: 'continue' }
+  }
+
+  async function onBatch(batch: Batch): Promise<BatchOutcome> {
+    let task = tasks.get(batch.partition)
+    if (task === undefined) {
+      task = pLimit(1)
+      tasks.set(batch.partition, task)
+    }
+    try {
+      return await task(() => runBatch(batch))
+    } catch (error) {
+      // Another member owns the partition now and will do the work again.
+      if (error instanceof FencedError || batch.signal.aborted) return { next: 'continue' }
+      throw error
+    }
+  }
+
+  async function run(): Promise<void> {
+    for (let crashes = 0; !stopping.signal.aborted; crashes++) {
+      try {
+        consumer = await broker.consume({
+          group: name,
+          topics: groupTopics(processor as Processor),
+          maxRecords: processor.maxRecords ?? 16,
+          from: processor.start ?? 'earliest',
+          onBatch,
+        })
+        if (stopping.signal.aborted) await consumer.stop(0)
+        state = 'running'
+        metrics.up.set(labels, 1)
+        const startedAt = now()
+        await consumer.ended.finally(() => metrics.up.set(labels, 0))
+        if (now() - startedAt > retry.maxMs) crashes = 0
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        logger.error({ processor: name, err: error }, 'A stage crashed')
+        if (options.onCrash === 'exit') {
+          state = 'crashed'
+          throw error
+        }
+        state = 'restarting'
+        await pause(retryDelayMs(retry, crashes + 1, random), stopping.signal)
+      }
+    }
+  }
+
+  const ended = run().finally(() => {
+    if (state !== 'crashed') state = 'stopped'
+  })
+  ended.catch(() => {})
+
+  return {
+    name,
+    ended,
+    state: () => state,
+    lastProgressAt: () => progressAt,
+    inFlight: () => handling,
+    async stop(graceMs = 10_000) {
+      stopping.abort()
+      await consumer?.stop(graceMs)
+      await ended.catch(() => {})
+    },
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+    function done() {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}
