@@ -1,0 +1,17 @@
+/**
+ * JoinState: what a stage that joins topics has seen of each id so far.
+ *
+ * Invariants (tests/conformance/join-state.ts)
+ *   [merge]    parts of one id arrive in any order and concurrently; none is lost; a part that comes again replaces itself
+ *   [durable]  resolved writes outlive the process
+ */
+export interface JoinState {
+  /** Keeps one part of `id`. @returns all parts of the id, this one included. */
+  merge(id: string, part: string, bytes: Uint8Array, at: number): Promise<ReadonlyMap<string, Uint8Array>>
+  remove(id: string): Promise<void>
+  /** Ids that hold fewer than `parts` parts. */
+  incomplete(parts: number): Promise<number>
+  /** Removes incomplete ids last touched before `at` (Unix epoch, ms). @returns how many. */
+  expire(parts: number, at: number): Promise<number>
+  close(): Promise<void>
+}

@@ -1,0 +1,52 @@
+/**
+ * Answers a query from one release, from its query tower to its index.
+ *
+ *     recommendations.requested.v1 ──▶ answer-recommendations ──▶ recommendations.answered.v1
+ *
+ * Key: requestId. Headers of the request: `correlation-id`, `reply-partition`, `deadline` (Unix epoch, ms); the answer
+ * goes to that partition with that id.
+ * Delivery: latency first, no transaction: a lost request is the caller's to repeat, and one past its deadline is
+ * dropped, never answered late.
+ * Fails: a request that cannot be answered (unknown video, …) is answered with `error`; nothing goes to the dead
+ * letters but what does not decode.
+ */
+
+import { InvalidRequestError } from '../../ports/errors.ts'
+import { defineProcessor } from '../../runtime/define-processor.ts'
+import { recommendationsAnswered, recommendationsRequested } from '../../topics/topics.ts'
+import { type RankTracksDeps, rankTracks } from './rank-tracks.ts'
+
+export interface AnswerRecommendationsDeps extends RankTracksDeps {
+  readonly now: () => number
+}
+
+export const CORRELATION_HEADER = 'correlation-id'
+export const REPLY_PARTITION_HEADER = 'reply-partition'
+export const DEADLINE_HEADER = 'deadline'
+
+export const answerRecommendations = defineProcessor({
+  name: 'answer-recommendations',
+  from: [recommendationsRequested],
+  to: [recommendationsAnswered],
+  delivery: 'latency-first',
+  start: 'latest',
+  concurrency: 16,
+  maxRecords: 16,
+  async handle({ key, value, headers }, deps: AnswerRecommendationsDeps) {
+    const deadline = Number(headers[DEADLINE_HEADER] ?? Number.POSITIVE_INFINITY)
+    if (deps.now() >= deadline) return []
+    const partition = Number(headers[REPLY_PARTITION_HEADER] ?? 0)
+    const reply = { partition, headers: { [CORRELATION_HEADER]: headers[CORRELATION_HEADER] ?? key } }
+    try {
+      const answer = await rankTracks(value, deps)
+      return [
+        recommendationsAnswered.record(key, { requestId: key, error: null, ...answer, answeredAt: deps.now() }, reply),
+      ]
+    } catch (error) {
+      if (!(error instanceof InvalidRequestError)) throw error
+      const { code, message } = error
+      const refused = { release: null, total: 0, results: [], nextCursor: null, answeredAt: deps.now() }
+      return [recommendationsAnswered.record(key, { requestId: key, error: { code, message }, ...refused }, reply)]
+    }
+  },
+})

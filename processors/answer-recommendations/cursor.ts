@@ -1,0 +1,25 @@
+/** A page's end as an opaque word, bound to its release: pages of two releases never mix. */
+import { InvalidRequestError } from '../../ports/errors.ts'
+
+/** Pages deeper than this are refused: nobody reads them, and each costs a search of its depth. */
+const MAX_OFFSET = 10_000
+
+export function encodeCursor(release: string, offset: number): string {
+  return Buffer.from(`${release}\n${offset}`).toString('base64url')
+}
+
+/** @throws InvalidRequestError 'bad-cursor' | 'stale-cursor' */
+export function decodeCursor(cursor: string, release: string): number {
+  const [cursorRelease, offset] = Buffer.from(cursor, 'base64url').toString('utf8').split('\n')
+  const start = Number(offset)
+  if (!Number.isInteger(start) || start < 1 || start > MAX_OFFSET) {
+    throw new InvalidRequestError('bad-cursor', 'The cursor is not one that this service gave; ask without it')
+  }
+  if (cursorRelease !== release) {
+    throw new InvalidRequestError(
+      'stale-cursor',
+      `The cursor is of release ${cursorRelease}; ${release} serves now. Ask without it`,
+    )
+  }
+  return start
+}

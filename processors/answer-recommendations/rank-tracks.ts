@@ -1,0 +1,152 @@
+/**
+ * A query to a ranked page of tracks, all from one release:
+ *
+ *   video features, words, a liked track ─▶ query vector ─▶ candidates from the index ─▶ exact rescoring ─▶ page
+ */
+import { dot, unit, weightedSum } from '../../model/vector.ts'
+import type { Catalogue } from '../../ports/catalogue.ts'
+import type { FeatureSequence, ReleaseTowers, TextEncoder } from '../../ports/encoder.ts'
+import { InvalidRequestError } from '../../ports/errors.ts'
+import type { FilterCondition, VectorIndex } from '../../ports/vector-index.ts'
+import type { RankedTrack, RecommendationRequested } from '../../schemas/types.ts'
+import { decodeCursor, encodeCursor } from './cursor.ts'
+
+export interface RankTracksDeps {
+  readonly index: VectorIndex
+  readonly catalogue: Catalogue
+  readonly textEncoder: TextEncoder
+  /** The release that serves now. */
+  readonly currentTowers: () => Promise<ReleaseTowers>
+}
+
+export interface RankedPage {
+  readonly release: string
+  readonly total: number
+  readonly results: readonly RankedTrack[]
+  readonly nextCursor: string | null
+}
+
+/** Candidates are over-fetched by this much where the score has parts that the index cannot see. */
+const RESCORED = 200
+/** How much likeness to the excluded words takes off the score. */
+const EXCLUDE_WEIGHT = 0.5
+
+/** @throws InvalidRequestError 'empty-query' | 'unknown-video' | 'video-not-ready' | 'unknown-track' | 'bad-cursor' */
+export async function rankTracks(request: RecommendationRequested, deps: RankTracksDeps): Promise<RankedPage> {
+  const { index } = deps
+  const towers = await deps.currentTowers()
+  const name = { release: towers.release, kind: 'music' } as const
+  const offset = request.cursor === null ? 0 : decodeCursor(request.cursor, towers.release)
+  const query = await queryVectors(request, towers, deps) // (D,)
+  const filter = request.filters.map(toCondition)
+  const exclude = query.exclude
+  const wanted = offset + request.limit + 1
+  const skip = request.likeTrackId === null ? 0 : 1
+  const candidates = await index.search(name, query.whole, Math.max(wanted, exclude ? RESCORED : 0) + skip, filter)
+  let hits = candidates.filter(({ id }) => id !== request.likeTrackId)
+  const vectors =
+    exclude !== undefined || request.explain
+      ? await index.vectors(
+          name,
+          hits.map(({ id }) => id),
+        )
+      : new Map()
+  if (exclude !== undefined) {
+    hits = hits
+      .map((hit) => ({ ...hit, score: hit.score - EXCLUDE_WEIGHT * Math.max(0, dot(exclude, vectors.get(hit.id)!)) }))
+      .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1))
+  }
+  const page = hits.slice(offset, offset + request.limit)
+  const more = hits.length > offset + request.limit
+  return {
+    release: towers.release,
+    total: await index.count(name, filter),
+    results: page.map(({ id, score }) => ({
+      trackId: id,
+      score,
+      parts: request.explain ? partsOf(query.parts, vectors.get(id)) : {},
+      highlight: null,
+      why: [],
+    })),
+    nextCursor: more ? encodeCursor(towers.release, offset + request.limit) : null,
+  }
+}
+
+interface QueryVectors {
+  /** (D,) unit. */
+  readonly whole: Float32Array
+  readonly exclude: Float32Array | undefined
+  readonly parts: Readonly<Record<string, Float32Array>>
+}
+
+async function queryVectors(
+  request: RecommendationRequested,
+  towers: ReleaseTowers,
+  deps: RankTracksDeps,
+): Promise<QueryVectors> {
+  const { videoId, text, excludeText, likeTrackId, weights, explain } = request
+  const video = videoId === null ? undefined : await videoSequence(videoId, towers, deps.catalogue)
+  const words = text === null ? undefined : await encodeText(text, deps)
+  const liked = likeTrackId === null ? undefined : await likedTrack(likeTrackId, towers, deps.index)
+  const asked = video !== undefined || words !== undefined
+  if (!asked && liked === undefined) {
+    throw new InvalidRequestError('empty-query', 'Ask with a video, words or a track, or several of them')
+  }
+  const query = asked ? await towers.query({ video, text: words, weights }) : undefined
+  const whole =
+    query !== undefined && liked !== undefined
+      ? unit(weightedSum([query, liked].map((vector) => ({ vector, weight: 1 }))))
+      : (query ?? liked)!
+  const parts: Record<string, Float32Array> = {}
+  if (explain) {
+    if (video !== undefined) parts.video = await towers.query({ video })
+    if (words !== undefined) parts.text = await towers.query({ text: words })
+    if (liked !== undefined) parts.likeTrack = liked
+  }
+  const exclude = excludeText === null ? undefined : await towers.query({ text: await encodeText(excludeText, deps) })
+  return { whole, exclude, parts }
+}
+
+async function encodeText(text: string, { textEncoder }: RankTracksDeps): Promise<Float32Array> {
+  return textEncoder.encode([text]) // (1, d) is (d,)
+}
+
+async function videoSequence(id: string, towers: ReleaseTowers, catalogue: Catalogue): Promise<FeatureSequence> {
+  const document = await catalogue.video(id)
+  if (document === undefined) throw new InvalidRequestError('unknown-video', `There is no video ${id}`, { status: 404 })
+  if (document.features === undefined) {
+    throw new InvalidRequestError('video-not-ready', `Video ${id} is still being analysed; ask GET /v1/uploads/${id}`, {
+      status: 409,
+    })
+  }
+  if (document.features.encoderId !== towers.encoders.video) {
+    throw new InvalidRequestError(
+      'video-not-ready',
+      `Video ${id} was encoded by ${document.features.encoderId}, release ${towers.release} takes ${towers.encoders.video}`,
+      { status: 409 },
+    )
+  }
+  return document.features
+}
+
+async function likedTrack(id: string, towers: ReleaseTowers, index: VectorIndex): Promise<Float32Array> {
+  const vector = (await index.vectors({ release: towers.release, kind: 'music' }, [id])).get(id)
+  if (vector === undefined) {
+    throw new InvalidRequestError('unknown-track', `There is no track ${id} in release ${towers.release}`, {
+      status: 404,
+    })
+  }
+  return vector
+}
+
+function partsOf(parts: QueryVectors['parts'], track: Float32Array | undefined): Record<string, number> {
+  if (track === undefined) return {}
+  return Object.fromEntries(Object.entries(parts).map(([part, vector]) => [part, dot(vector, track)]))
+}
+
+function toCondition(condition: RecommendationRequested['filters'][number]): FilterCondition {
+  const { field, anyOf, noneOf, min, max } = condition
+  if (anyOf.length > 0) return { field, anyOf }
+  if (noneOf.length > 0) return { field, noneOf }
+  return { field, ...(min === null ? {} : { min }), ...(max === null ? {} : { max }) }
+}

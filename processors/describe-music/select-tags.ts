@@ -1,0 +1,22 @@
+/** The tags that a description speaks of. */
+import type { Tag } from '../../schemas/types.ts'
+
+export type TagsByCategory = Readonly<Record<'genre' | 'mood' | 'instrument' | 'vocals', readonly Tag[]>>
+
+/** A description claims no tag below this confidence. */
+const CLAIMED = 0.35
+const MOST = { genre: 2, mood: 3, instrument: 4, vocals: 1 } as const
+
+/** @returns the most confident tags of each category, highest first; a category with none above the threshold is empty. */
+export function confidentTags(tags: readonly Tag[]): TagsByCategory {
+  const of = (category: keyof typeof MOST) =>
+    tags
+      .filter((tag) => tag.category === category && tag.confidence >= CLAIMED)
+      .sort(byConfidence)
+      .slice(0, MOST[category])
+  return { genre: of('genre'), mood: of('mood'), instrument: of('instrument'), vocals: of('vocals') }
+}
+
+export function byConfidence(a: Tag, b: Tag): number {
+  return b.confidence - a.confidence || (a.tag < b.tag ? -1 : 1)
+}

@@ -1,0 +1,145 @@
+/**
+ * Projects everything that answers need into the vector index and the catalogue, and each upload's way through the stages.
+ *
+ *     uploads.received.v1, music.tagged.v1, music.described.v1, ──▶ index-embeddings ──▶ vector index, catalogue
+ *     video.features.v1, music.embedded.v1, video.embedded.v1,
+ *     uploads.removed.v1, and the dead letters of all stages
+ *
+ * Key: uploadId; the inputs are co-partitioned, so one upload's records are handled one after the other.
+ * Delivery: at least once; every write is an upsert by (id, release) or a section of a document, so a record that comes
+ * again changes nothing: effectively once in the index.
+ */
+import { fromBytes } from '../../model/vector.ts'
+import type { Catalogue } from '../../ports/catalogue.ts'
+import type { VectorIndex } from '../../ports/vector-index.ts'
+import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
+import {
+  musicDescribed,
+  musicEmbedded,
+  musicFeatures,
+  musicTagged,
+  uploadsReceived,
+  uploadsRemoved,
+  videoEmbedded,
+  videoFeatures,
+} from '../../topics/topics.ts'
+import { trackAttributes } from './attributes.ts'
+
+export interface IndexEmbeddingsDeps {
+  readonly index: VectorIndex
+  readonly catalogue: Catalogue
+  readonly now: () => number
+}
+
+const inputs = [
+  uploadsReceived,
+  uploadsRemoved,
+  musicTagged,
+  musicDescribed,
+  videoFeatures,
+  musicEmbedded,
+  videoEmbedded,
+] as const
+
+export const indexEmbeddings = defineProcessor({
+  name: 'index-embeddings',
+  from: inputs,
+  to: [],
+  deadLettersOf: [...inputs, musicFeatures],
+  delivery: 'at-least-once',
+  maxRecords: 64,
+
+  async handle(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbeddingsDeps) {
+    await project(record, deps)
+    return []
+  },
+
+  async handleTombstone({ topic, key }, deps: IndexEmbeddingsDeps) {
+    const [id, release] = splitKey(key)
+    if (topic === musicEmbedded.name) await deps.index.remove({ release, kind: 'music' }, [id])
+    else if (topic === videoEmbedded.name) await deps.index.remove({ release, kind: 'video' }, [id])
+    else await forget(id, deps)
+    return []
+  },
+
+  async handleDeadLetter({ key, stage, code, message, at }, { catalogue }: IndexEmbeddingsDeps) {
+    if (key === null) return
+    await catalogue.recordFailure({ id: splitKey(key)[0] }, { stage, code, message, at })
+  },
+})
+
+async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbeddingsDeps): Promise<void> {
+  const { index, catalogue, now } = deps
+  switch (record.topic) {
+    case 'uploads.received.v1': {
+      const { value } = record
+      if (value.kind === 'track') await catalogue.putTrack(record.key, { upload: value })
+      else await catalogue.putVideo(record.key, { upload: value })
+      const title = value.title === null ? {} : { title: value.title }
+      await catalogue.recordStage({ id: record.key, kind: value.kind, ...title }, 'received', value.receivedAt)
+      return value.kind === 'track' ? refreshAttributes(record.key, deps) : undefined
+    }
+    case 'music.tagged.v1': {
+      const { value } = record
+      if (value.source === 'soundtrack') return
+      await catalogue.putTrack(record.key, { tagged: value })
+      await catalogue.recordStage({ id: record.key, kind: 'track' }, 'analysed', value.taggedAt)
+      return refreshAttributes(record.key, deps)
+    }
+    case 'music.described.v1': {
+      const { value } = record
+      if (value.source === 'soundtrack') return
+      await catalogue.putTrack(record.key, { described: value })
+      return catalogue.recordStage({ id: record.key, kind: 'track' }, 'described', value.describedAt)
+    }
+    case 'video.features.v1': {
+      const { value } = record
+      const { segments, dims, segmentSeconds, durationSeconds } = value
+      const features = { encoderId: value.encoder.id, values: fromBytes(value.values), segments, dims }
+      await catalogue.putVideo(record.key, { features: { ...features, segmentSeconds, durationSeconds } })
+      return catalogue.recordStage({ id: record.key, kind: 'video' }, 'analysed', value.computedAt)
+    }
+    case 'music.embedded.v1': {
+      const { trackId: id, release, dims } = record.value
+      const name = { release, kind: 'music' } as const
+      await index.create(name, dims)
+      const attributes = trackAttributes((await catalogue.track(id)) ?? { id })
+      await index.upsert(name, [{ id, vector: fromBytes(record.value.vector), attributes }])
+      await catalogue.recordStage({ id, kind: 'track' }, 'embedded', record.value.embeddedAt)
+      return catalogue.recordStage({ id, kind: 'track' }, 'indexed', now())
+    }
+    case 'video.embedded.v1': {
+      const { videoId: id, release, dims } = record.value
+      const name = { release, kind: 'video' } as const
+      await index.create(name, dims)
+      await index.upsert(name, [{ id, vector: fromBytes(record.value.vector), attributes: {} }])
+      await catalogue.recordStage({ id, kind: 'video' }, 'embedded', record.value.embeddedAt)
+      return catalogue.recordStage({ id, kind: 'video' }, 'indexed', now())
+    }
+    case 'uploads.removed.v1':
+      return forget(record.key, deps)
+  }
+}
+
+/** Tags or rights that come after the embedding still reach the filters. */
+async function refreshAttributes(id: string, { index, catalogue }: IndexEmbeddingsDeps): Promise<void> {
+  const document = await catalogue.track(id)
+  if (document === undefined) return
+  const attributes = trackAttributes(document)
+  for (const { release, kind } of await index.indexes()) {
+    if (kind === 'music') await index.setAttributes({ release, kind }, id, attributes)
+  }
+}
+
+async function forget(id: string, { index, catalogue }: IndexEmbeddingsDeps): Promise<void> {
+  for (const name of await index.indexes()) await index.remove(name, [id])
+  await catalogue.removeTrack(id)
+  await catalogue.removeVideo(id)
+  await catalogue.removeUpload(id)
+}
+
+/** 'id/release' of an embedding, or a plain id; ids hold no slash. */
+function splitKey(key: string): [id: string, release: string] {
+  const slash = key.indexOf('/')
+  return slash === -1 ? [key, ''] : [key.slice(0, slash), key.slice(slash + 1)]
+}
