@@ -1,0 +1,77 @@
+/**
+ * Runs ffmpeg or ffprobe on a hostile file.
+ *
+ *   [argv]    fixed arguments, never a shell; nothing on standard input
+ *   [bare]    empty environment, empty temporary working folder, low priority
+ *   [rlimit]  memory, CPU time, open files; no core dump, and not one byte into any file (where `prlimit` is there)
+ *   [killed]  SIGKILL on stop(); `ended` resolves once the process is reaped and its folder removed
+ */
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { constants, setPriority, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+
+const stderrTailBytes = 8 * 1024
+
+export interface LockedCommand {
+  readonly binary: string
+  readonly argv: readonly string[]
+  readonly prlimit: string | undefined
+  readonly maxMemoryBytes: number
+  readonly maxCpuSeconds: number
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  /** The last of what it said, bounded. */
+  readonly stderr: string
+}
+
+export interface LockedProcess {
+  readonly stdout: Readable
+  /** Rejects only when the process could not be started. */
+  readonly ended: Promise<Exit>
+  stop(): void
+}
+
+export async function startLocked(command: LockedCommand): Promise<LockedProcess> {
+  const folder = await mkdtemp(join(tmpdir(), 'cuestream-decoder-')) // [bare]
+  const [file, ...argv] = withLimits(command)
+  const child = spawn(file, argv, { cwd: folder, env: {}, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true }) // [argv]
+  lowerPriority(child.pid)
+
+  let stderr = Buffer.alloc(0)
+  child.stderr.on('data', (data: Buffer) => {
+    stderr = Buffer.concat([stderr, data]).subarray(-stderrTailBytes)
+  })
+  const ended = new Promise<Exit>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve({ code, signal, stderr: stderr.toString('utf8') }))
+  }).finally(() => rm(folder, { recursive: true, force: true }))
+  ended.catch(() => {}) // whoever awaits it sees the rejection
+  return {
+    stdout: child.stdout,
+    ended,
+    stop() {
+      child.kill('SIGKILL') // [killed]
+      child.stdout.destroy()
+    },
+  }
+}
+
+/** prlimit sets the limits on itself and becomes the command: same process id, so a kill reaches it. [rlimit] */
+function withLimits({ binary, argv, prlimit, maxMemoryBytes, maxCpuSeconds }: LockedCommand): [string, ...string[]] {
+  if (prlimit === undefined) return [binary, ...argv]
+  const limits = [`--as=${maxMemoryBytes}`, `--cpu=${Math.ceil(maxCpuSeconds)}`, '--nofile=64', '--core=0', '--fsize=0']
+  return [prlimit, ...limits, '--', binary, ...argv]
+}
+
+function lowerPriority(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
+  } catch {
+    // It has ended already, or the system does not let us: it runs as it is.
+  }
+}
