@@ -74,6 +74,20 @@ export interface DeadLetter {
 /** A processor with its types erased, for the registry and the loop. */
 export type Processor<Deps = never> = ProcessorDefinition<Topic, Topic, Deps>
 
+/** A processor with what its handlers get. */
+export interface WiredProcessor {
+  readonly processor: Processor
+  readonly deps: unknown
+}
+
+/** Pairs a processor with its dependencies, checked against its own type. */
+export function wire<From extends Topic, To extends Topic, Deps>(
+  processor: ProcessorDefinition<From, To, Deps>,
+  deps: Deps,
+): WiredProcessor {
+  return { processor: processor as unknown as Processor, deps }
+}
+
 export function defineProcessor<const From extends Topic, const To extends Topic, Deps>(
   definition: ProcessorDefinition<From, To, Deps>,
 ): ProcessorDefinition<From, To, Deps> {

@@ -8,21 +8,10 @@ import type { AvroSchema, SchemaRegistry } from '../ports/schema-registry.ts'
 import { deadLetterTopic, type Topic, type TypedOutput } from '../topics/topic.ts'
 import { type Codec, createCodec } from './codec.ts'
 import { deadLetterRecord } from './dead-letter.ts'
-import type { Processor } from './define-processor.ts'
+import type { WiredProcessor } from './define-processor.ts'
 import { handleRecord } from './handle-record.ts'
 import { defaultRetry, type RetryPolicy, retryDelayMs } from './retry.ts'
 import { groupTopics } from './run-processor.ts'
-
-/** A processor with what its handlers get. */
-export interface WiredProcessor {
-  readonly processor: Processor
-  readonly deps: unknown
-}
-
-/** Pairs a processor with its dependencies, checked against its own type. */
-export function wire<Deps>(processor: Processor<Deps>, deps: Deps): WiredProcessor {
-  return { processor: processor as Processor, deps }
-}
 
 export interface TestDriver {
   readonly codec: Codec

@@ -38,7 +38,7 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
   const name = { release: towers.release, kind: 'music' } as const
   const offset = request.cursor === null ? 0 : decodeCursor(request.cursor, towers.release)
   const query = await queryVectors(request, towers, deps) // (D,)
-  const filter = request.filters.map(toCondition)
+  const filter = request.filters.flatMap(toConditions)
   const exclude = query.exclude
   const wanted = offset + request.limit + 1
   const skip = request.likeTrackId === null ? 0 : 1
@@ -144,9 +144,14 @@ function partsOf(parts: QueryVectors['parts'], track: Float32Array | undefined):
   return Object.fromEntries(Object.entries(parts).map(([part, vector]) => [part, dot(vector, track)]))
 }
 
-function toCondition(condition: RecommendationRequested['filters'][number]): FilterCondition {
+/** One asked condition may hold words wanted and words excluded: two conditions of the index. */
+function toConditions(condition: RecommendationRequested['filters'][number]): FilterCondition[] {
   const { field, anyOf, noneOf, min, max } = condition
-  if (anyOf.length > 0) return { field, anyOf }
-  if (noneOf.length > 0) return { field, noneOf }
-  return { field, ...(min === null ? {} : { min }), ...(max === null ? {} : { max }) }
+  const conditions: FilterCondition[] = []
+  if (anyOf.length > 0) conditions.push({ field, anyOf })
+  if (noneOf.length > 0) conditions.push({ field, noneOf })
+  if (min !== null || max !== null) {
+    conditions.push({ field, ...(min === null ? {} : { min }), ...(max === null ? {} : { max }) })
+  }
+  return conditions
 }

@@ -2,6 +2,8 @@
 import type { TrackDocument } from '../../ports/catalogue.ts'
 import type { Attributes } from '../../ports/vector-index.ts'
 
+/** Territory of a track that may be used everywhere. */
+const WORLDWIDE = '*'
 /** A tag below this confidence is not claimed by a filter. */
 const FILTER_CONFIDENCE = 0.3
 
@@ -10,13 +12,13 @@ export function trackAttributes({ upload, tagged }: TrackDocument): Attributes {
   if (upload !== undefined) {
     attributes.explicit = [upload.rights.explicit ? 'yes' : 'no']
     if (upload.rights.licence !== null) attributes.licence = [upload.rights.licence]
-    attributes.territory = upload.rights.territories.length > 0 ? upload.rights.territories : ['worldwide']
+    attributes.territory = upload.rights.territories.length > 0 ? upload.rights.territories : [WORLDWIDE]
     if (upload.artist !== null) attributes.artist = [upload.artist]
   }
   if (tagged !== undefined) {
     for (const category of ['genre', 'mood', 'instrument', 'vocals']) {
       const tags = tagged.tags.filter((tag) => tag.category === category && tag.confidence >= FILTER_CONFIDENCE)
-      if (tags.length > 0) attributes[category] = tags.map(({ tag }) => tag)
+      if (tags.length > 0) attributes[category] = tags.map(({ tag }) => tag.toLowerCase())
     }
     attributes.key = [tagged.key.tonic]
     attributes.mode = [tagged.key.mode]
