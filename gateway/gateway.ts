@@ -1,0 +1,140 @@
+/**
+ * The HTTP gateway: uploads in, recommendations out, the page, and what operators look at.
+ *
+ *     HTTP ──▶ gateway ──▶ uploads.received.v1, uploads.removed.v1, feedback.recorded.v1
+ *              gateway ──▶ recommendations.requested.v1 ──▶ … ──▶ recommendations.answered.v1 ──▶ gateway ──▶ HTTP
+ *
+ * It keeps no state of its own beyond requests in flight. Every route has a schema; /openapi.json is made of them.
+ */
+import { fileURLToPath } from 'node:url'
+import fastifyMultipart from '@fastify/multipart'
+import fastifyStatic from '@fastify/static'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { Histogram, type Registry } from 'prom-client'
+import type { Broker } from '../ports/broker.ts'
+import type { Catalogue } from '../ports/catalogue.ts'
+import type { MediaStore } from '../ports/media.ts'
+import type { Codec } from '../runtime/codec.ts'
+import type { StageHealth } from '../runtime/health.ts'
+import { addGuards } from './guards.ts'
+import { addOpenApi } from './openapi.ts'
+import { handleError, handleNotFound } from './problem.ts'
+import { openRecommendationClient } from './request-reply.ts'
+import { catalogueRoutes } from './routes/catalogue.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { recommendationRoutes } from './routes/recommendations.ts'
+import { uploadRoutes } from './routes/uploads.ts'
+import type { Uploads } from './uploads.ts'
+
+export interface GatewayConfig {
+  /** The address that the caller will listen on; decides which Host headers are answered. */
+  readonly bindHost: string
+  readonly allowedHosts: readonly string[]
+  /** Of a recommendation, unless the request says. */
+  readonly deadlineMs: number
+  /** Recommendations that wait at the same time, at most. */
+  readonly maxInFlight: number
+  readonly maxUploadBytes: number
+  /** Partition of recommendations.answered.v1 that answers come back on. Default 0. */
+  readonly replyPartition?: number
+  /** Version of the tag vocabulary, told with each answer. */
+  readonly taxonomy: string
+  /** See GuardOptions. Default 5,000. */
+  readonly lingerMs?: number
+}
+
+export interface GatewayDeps {
+  readonly broker: Broker
+  readonly codec: Codec
+  readonly catalogue: Catalogue
+  readonly mediaStore: MediaStore
+  readonly uploads: Uploads
+  readonly config: GatewayConfig
+  /** Unix epoch, ms. */
+  readonly now: () => number
+  readonly newId: () => string
+  readonly logger: FastifyBaseLogger
+  readonly registry: Registry
+  readonly readiness: () => Promise<{ ready: boolean; checks: Record<string, string> }>
+  /** The stages of this process, where it runs any. */
+  readonly stages?: () => Promise<readonly StageHealth[]>
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  import('node:http').IncomingMessage,
+  import('node:http').ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+const WEB_FOLDER = fileURLToPath(new URL('../web/', import.meta.url))
+/** A JSON body is small; media come as streams with their own limit. */
+const BODY_LIMIT_BYTES = 256 * 1024
+/** A whole request, with its upload, must have arrived by then. */
+const REQUEST_TIMEOUT_MS = 30 * 60_000
+/** Silence on a connection. Above the longest deadline. */
+const IDLE_TIMEOUT_MS = 60_000
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
+
+/** @returns a Fastify instance that is ready to listen, or to be injected; closing it ends requests in flight. */
+export async function buildGateway(deps: GatewayDeps): Promise<App> {
+  const { config, registry, newId } = deps
+  const app: App = Fastify({
+    loggerInstance: deps.logger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: IDLE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    genReqId({ headers }) {
+      const given = headers['x-request-id']
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : newId()
+    },
+  }).withTypeProvider<ZodTypeProvider>()
+
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.setErrorHandler(handleError)
+  app.setNotFoundHandler(handleNotFound)
+  const { bindHost, allowedHosts, lingerMs = 5_000 } = config
+  addGuards(app as unknown as FastifyInstance, { bindHost, allowedHosts, lingerMs })
+  observeRequests(app, registry)
+
+  await addOpenApi(app as unknown as FastifyInstance)
+  await app.register(fastifyMultipart, {
+    throwFileSizeLimit: false, // the route counts, and refuses one byte earlier than this
+    limits: { fileSize: config.maxUploadBytes + 1, files: 1, fields: 20, fieldSize: 8 * 1024, fieldNameSize: 100 },
+  })
+  await app.register(fastifyStatic, { root: WEB_FOLDER, prefix: '/assets/', index: false })
+
+  const client = await openRecommendationClient({
+    ...deps,
+    replyPartition: config.replyPartition ?? 0,
+    maxInFlight: config.maxInFlight,
+  })
+  app.addHook('preClose', () => client.close())
+
+  uploadRoutes(app, deps)
+  catalogueRoutes(app, deps)
+  recommendationRoutes(app, deps, client)
+  operationRoutes(app, deps)
+  app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
+  await app.ready()
+  return app
+}
+
+function observeRequests(app: App, registry: Registry): void {
+  const seconds = new Histogram({
+    name: 'cuestream_http_request_seconds',
+    help: 'HTTP requests by route and status.',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30],
+    registers: [registry],
+  })
+  app.addHook('onResponse', async ({ method, routeOptions }, reply) => {
+    const labels = { method, route: routeOptions.url ?? 'none', status: String(reply.statusCode) }
+    seconds.observe(labels, reply.elapsedTime / 1000)
+  })
+}
