@@ -7,9 +7,6 @@ import type { EncoderFiles } from './encoder-files.ts'
 import type { OnnxGraph, OnnxSessions } from './session.ts'
 
 const channels = 3
-/** Pictures a run: more are no faster on one thread, and take more memory. */
-const batchSize = 8
-
 export class ImageTower implements ImageEncoder {
   readonly id: string
   readonly sha256: string
@@ -22,6 +19,7 @@ export class ImageTower implements ImageEncoder {
   readonly #graph: OnnxGraph
   /** Input value of each byte, by channel. */
   readonly #levels: readonly Float32Array[]
+  readonly #rowsPerRun: number
 
   /** @throws SetupError 'model-tampered' | 'model-missing' | 'model-labels' for the file of class names. */
   constructor(manifest: ImageTowerManifest, files: EncoderFiles, sessions: OnnxSessions) {
@@ -29,6 +27,7 @@ export class ImageTower implements ImageEncoder {
     const { size, scale, mean, std } = manifest.preprocessing
     this.id = manifest.id
     this.sha256 = files.sha256
+    this.#rowsPerRun = sessions.rowsPerRun
     this.dims = outputs.reduce((sum, { dims }) => sum + dims, 0)
     this.columns = manifest.columns
     this.labels = manifest.labels === null ? [] : files.labels(manifest.labels, manifest.outputs.classes?.dims ?? 0)
@@ -51,8 +50,8 @@ export class ImageTower implements ImageEncoder {
       )
     }
     const rows = new Float32Array(count * this.dims)
-    for (let start = 0; start < count; start += batchSize) {
-      const batch = Math.min(batchSize, count - start)
+    for (let start = 0; start < count; start += this.#rowsPerRun) {
+      const batch = Math.min(this.#rowsPerRun, count - start)
       const data = this.#planes(pixels.subarray(start * pictureBytes, (start + batch) * pictureBytes), batch)
       const feed = { data, shape: [batch, channels, size, size] }
       const outputs = await this.#graph.run({ [this.#manifest.input]: feed }, batch)

@@ -5,9 +5,6 @@ import type { ColumnRanges, MusicTaggerManifest } from '../models/profile.ts'
 import type { EncoderFiles } from './encoder-files.ts'
 import { allFinite, type OnnxGraph, type OnnxSessions } from './session.ts'
 
-/** Patches a run: both taggers at ten patches take 1 GB. */
-const batchSize = 4
-
 export class MusicTagger implements MusicEncoder {
   readonly id: string
   readonly sha256: string
@@ -18,11 +15,13 @@ export class MusicTagger implements MusicEncoder {
   /** Which values of an embedding come from which tagger. */
   readonly columns: ColumnRanges
   readonly #taggers: readonly (MusicTaggerManifest['taggers'][number] & { readonly graph: OnnxGraph })[]
+  readonly #rowsPerRun: number
 
   /** @throws SetupError 'model-tampered' | 'model-missing' | 'model-labels' for the file of labels. */
   constructor(manifest: MusicTaggerManifest, files: EncoderFiles, sessions: OnnxSessions) {
     this.id = manifest.id
     this.sha256 = files.sha256
+    this.#rowsPerRun = sessions.rowsPerRun
     this.patchSamples = manifest.preprocessing.patchSamples
     this.columns = manifest.columns
     this.#taggers = manifest.taggers.map((tagger) => ({
@@ -46,8 +45,8 @@ export class MusicTagger implements MusicEncoder {
     if (!allFinite(pcm)) throw new ShapeError('The samples hold values that are not finite.')
     const embeddings = new Float32Array(count * this.dims)
     const tags = new Float32Array(count * this.labels.length)
-    for (let start = 0; start < count; start += batchSize) {
-      const batch = Math.min(batchSize, count - start)
+    for (let start = 0; start < count; start += this.#rowsPerRun) {
+      const batch = Math.min(this.#rowsPerRun, count - start)
       const data = pcm.slice(start * this.patchSamples, (start + batch) * this.patchSamples)
       let embeddingColumn = 0
       let tagColumn = 0

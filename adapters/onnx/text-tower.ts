@@ -1,8 +1,8 @@
 /**
  * Text encoder made from a manifest: a tokenizer and one graph. Rows are made unit length.
  *
- * Texts run one at a time: a graph with dynamic quantisation scales its activations over the whole batch, so that in a
- * batch a text's row would depend on its neighbours (by up to 0.02 in a cosine, measured).
+ * Texts run one at a time: a row then never depends on its neighbours, as it would in a graph whose activations are
+ * quantised over the batch, and nothing is spent on padding.
  */
 import { Tokenizer } from '@huggingface/tokenizers'
 import type { TextEncoder } from '../../ports/encoder.ts'
