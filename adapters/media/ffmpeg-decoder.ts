@@ -12,6 +12,7 @@
  */
 import type { FrameBatch, MediaDecoder } from '../../ports/media.ts'
 import { inputArguments } from './arguments.ts'
+import { decodersToDecode } from './codecs.ts'
 import type { FfmpegBinaries } from './find-ffmpeg.ts'
 import { type DecoderLimits, defaultDecoderLimits } from './limits.ts'
 import { type Exit, startLocked } from './locked-process.ts'
@@ -44,7 +45,7 @@ export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<Decod
       // swscale's bilinear widens its filter when it shrinks, so there is no aliasing.
       const filter = `fps=${framesPerSecond}:eof_action=pass,scale=${frameSide}:${frameSide}:flags=bilinear`
       const argv = [
-        ...inputArguments(file, limits),
+        ...inputArguments(file, decodersToDecode, limits),
         ...['-map', `0:${videoIndex}`, '-an', '-sn', '-dn', '-map_metadata', '-1', '-vf', filter],
         ...['-pix_fmt', 'rgb24', '-c:v', 'rawvideo', '-f', 'rawvideo', 'pipe:1'],
       ]
@@ -68,7 +69,7 @@ export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<Decod
       const { file, audioIndex, info } = await look(path, signal)
       if (audioIndex === undefined) throw new MediaError('media-no-audio', 'the file has pictures but no sound')
       const argv = [
-        ...inputArguments(file, limits),
+        ...inputArguments(file, decodersToDecode, limits),
         ...[
           '-map',
           `0:${audioIndex}`,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { MediaInfo } from '../../ports/media.ts'
 import { inputArguments } from './arguments.ts'
+import { decodersToProbe } from './codecs.ts'
 import type { FfmpegBinaries } from './find-ffmpeg.ts'
 import type { DecoderLimits } from './limits.ts'
 import { type Exit, startLocked } from './locked-process.ts'
@@ -49,7 +50,7 @@ export async function probeFile(
   signal?.throwIfAborted()
   const process = await startLocked({
     binary: binaries.ffprobe.path,
-    argv: [...inputArguments(file, limits), '-show_entries', entries, '-of', 'json'],
+    argv: [...inputArguments(file, decodersToProbe, limits), '-show_entries', entries, '-of', 'json'],
     prlimit: binaries.prlimit,
     maxMemoryBytes: limits.maxMemoryBytes,
     maxCpuSeconds: limits.probeTimeoutMs / 1000,
@@ -76,7 +77,7 @@ export async function probeFile(
   }
   signal?.throwIfAborted()
   if (timedOut) throw new MediaError('media-timeout', `the file could not be read in ${limits.probeTimeoutMs} ms`)
-  if (exit.code !== 0) throw unreadable(exit)
+  if (exit.code !== 0) throw unsupportedCodec(exit) ?? unreadable(exit)
   const output = probeOutput.safeParse(parseJson(Buffer.concat(chunks).toString('utf8')))
   if (!output.success) throw new MediaError('media-unreadable', 'the file cannot be read', { cause: output.error })
   return describe(output.data, file, limits, exit)
@@ -122,6 +123,11 @@ export function tooManyPixels(width: number, height: number, limits: DecoderLimi
 export function refusedPictureSize({ stderr }: Exit): readonly [width: number, height: number] | undefined {
   const match = /Picture size (\d{1,10})x(\d{1,10}) (?:is invalid|exceeds)/.exec(stderr)
   return match ? [Number(match[1]), Number(match[2])] : undefined
+}
+
+function unsupportedCodec({ stderr }: Exit): MediaError | undefined {
+  const codec = /Codec \((\w+)\) not on whitelist/.exec(stderr)?.[1]
+  return codec === undefined ? undefined : new MediaError('media-format', `the codec ${codec} is not supported`)
 }
 
 export function unreadable(exit: Exit): MediaError {
