@@ -2,7 +2,8 @@
  * Catalogue: what is known of each upload, track and video, and which release serves.
  *
  * A document is written section by section ([sections]: writing one never loses another, whatever the order), so that
- * stages can project their topics independently and at least once.
+ * stages can project their topics independently and at least once. Removals are idempotent; pages are in a fixed order
+ * of ids. @throws InvalidRecordError 'bad-id' for an id of no or more than 512 bytes, InvalidRequestError 'bad-limit'.
  */
 import type { MusicDescribed, MusicTagged, UploadReceived } from '../schemas/types.ts'
 
@@ -31,6 +32,7 @@ export interface VideoDocument {
 }
 
 export interface UploadFailure {
+  /** Of the same words as `recordStage`: a success of this very stage is what clears the failure. */
   readonly stage: string
   readonly code: string
   readonly message: string
@@ -42,8 +44,9 @@ export interface UploadStatus {
   readonly id: string
   readonly kind: 'track' | 'video'
   readonly title?: string
-  /** Unix epoch ms at which each stage was done, by stage. */
+  /** Unix epoch ms at which each stage was first done, by stage. */
   readonly stages: Readonly<Record<string, number>>
+  /** The latest of the failures that stand. */
   readonly failure?: UploadFailure
 }
 
@@ -66,7 +69,12 @@ export interface Catalogue {
   listVideos(options: { after?: string; limit: number }): Promise<Page<Omit<VideoDocument, 'features'>>>
   removeVideo(id: string): Promise<void>
 
-  /** Creates the upload if it is not there; the first time of a stage is kept. A stage that is done clears its failure. */
+  /**
+   * Creates the upload if it is not there; of a stage the earliest time is kept. `at` is when the stage was done, not
+   * when its input was made. [failures] A failure of a stage stands until the same stage is done at its time or later
+   * (a redriven dead letter that succeeds), whatever the order in which the two are recorded, and however often.
+   * Another stage's success leaves it. A failed upload whose kind is not known yet shows once its kind is.
+   */
   recordStage(upload: { id: string; kind: 'track' | 'video'; title?: string }, stage: string, at: number): Promise<void>
   recordFailure(upload: { id: string; kind?: 'track' | 'video' }, failure: UploadFailure): Promise<void>
   upload(id: string): Promise<UploadStatus | undefined>
@@ -75,6 +83,7 @@ export interface Catalogue {
 
   currentRelease(): Promise<string | undefined>
   setCurrentRelease(release: string): Promise<void>
+  /** `failed`: uploads with a failure that stands. */
   counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }>
   close(): Promise<void>
 }

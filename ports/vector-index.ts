@@ -6,6 +6,8 @@
  *   [releases]    a search sees vectors of the named release only
  *   [visible]     a resolved write is seen by the next search
  *   [durable]     resolved writes outlive the process
+ *
+ * Every call on an index that is not there throws SetupError 'unknown-index', except create and drop.
  */
 export type IndexKind = 'music' | 'video'
 
@@ -40,16 +42,25 @@ export interface IndexName {
 export interface VectorIndex {
   /** Idempotent. @throws SetupError 'dims-mismatch' if it exists with other dims. */
   create(name: IndexName, dims: number): Promise<void>
-  /** @throws ShapeError for a vector of other dims or not finite; nothing of the call is written then. */
+  /**
+   * Of rows with the same id the last counts. Nothing of the call is written when it throws.
+   * @throws ShapeError for a vector of other dims, not finite, or whose norm is off by more than 1e-3;
+   * InvalidRecordError 'bad-id' (1 to 512 bytes) | 'bad-attributes' (a number that is not finite).
+   */
   upsert(name: IndexName, rows: readonly IndexRow[]): Promise<void>
   /** Replaces the attributes of a row; unknown ids are left alone. */
   setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void>
   remove(name: IndexName, ids: readonly string[]): Promise<void>
-  /** Best first; ties by id. k is bounded by the rows that match. */
+  /**
+   * Best first; ties by id. k is bounded by the rows that match.
+   * @throws ShapeError as upsert; InvalidRequestError 'bad-limit' for k below 1 | 'bad-filter' for a range of NaN.
+   */
   search(name: IndexName, vector: Float32Array, k: number, filter?: Filter): Promise<readonly Hit[]>
+  /** Copies; ids that are not there are left out. */
   vectors(name: IndexName, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>>
   count(name: IndexName, filter?: Filter): Promise<number>
   indexes(): Promise<readonly (IndexName & { readonly dims: number; readonly rows: number })[]>
+  /** Idempotent. Frees the memory and the disk. */
   drop(name: IndexName): Promise<void>
   close(): Promise<void>
 }

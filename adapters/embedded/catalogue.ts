@@ -1,0 +1,273 @@
+/**
+ * Catalogue in LMDB.
+ *
+ *     tracks, videos     id → sections
+ *     video-features     id → header and values; the values are raw float32 bytes
+ *     uploads            id → kind, title, times of stages
+ *     failures           id → standing failures by stage; an entry exists only while there is one
+ *
+ * A write reads and writes inside one LMDB transaction, and LMDB runs one at a time, whatever the process [sections].
+ * Counts are the numbers of entries, which LMDB knows.
+ */
+import type { Database, RootDatabase } from 'lmdb'
+import type {
+  Catalogue,
+  Page,
+  TrackDocument,
+  UploadFailure,
+  UploadStatus,
+  VideoDocument,
+  VideoFeatures,
+} from '../../ports/catalogue.ts'
+import { InvalidRecordError, InvalidRequestError, ShapeError } from '../../ports/errors.ts'
+import { openStore } from './store.ts'
+
+type Sections<T> = Omit<T, 'id'>
+type VideoSections = Omit<VideoDocument, 'id' | 'features'>
+
+interface UploadEntry {
+  readonly kind: 'track' | 'video'
+  readonly title?: string
+  /** When each stage was done: the earliest time is shown, the latest one settles failures. */
+  readonly stages: Readonly<Record<string, { readonly first: number; readonly last: number }>>
+}
+type FailureEntry = Readonly<Record<string, UploadFailure>>
+
+const MAX_ID_BYTES = 512
+const RELEASE = 'current-release'
+
+export function openCatalogue(options: { folder: string }): Catalogue {
+  return new EmbeddedCatalogue(openStore(options.folder))
+}
+
+class EmbeddedCatalogue implements Catalogue {
+  readonly #store: RootDatabase
+  readonly #tracks: Database<Sections<TrackDocument>, string>
+  readonly #videos: Database<VideoSections, string>
+  readonly #features: Database<Uint8Array, string>
+  readonly #uploads: Database<UploadEntry, string>
+  readonly #failures: Database<FailureEntry, string>
+  readonly #settings: Database<string, string>
+
+  constructor(store: RootDatabase) {
+    this.#store = store
+    this.#tracks = store.openDB({ name: 'tracks' })
+    this.#videos = store.openDB({ name: 'videos' })
+    this.#features = store.openDB({ name: 'video-features', encoding: 'binary' })
+    this.#uploads = store.openDB({ name: 'uploads' })
+    this.#failures = store.openDB({ name: 'failures' })
+    this.#settings = store.openDB({ name: 'settings' })
+  }
+
+  async putTrack(id: string, section: Sections<TrackDocument>): Promise<void> {
+    checkId(id)
+    await this.#store.transaction(() => {
+      this.#tracks.put(id, { ...this.#tracks.get(id), ...defined(section) })
+    })
+  }
+
+  async track(id: string): Promise<TrackDocument | undefined> {
+    const sections = isId(id) ? this.#tracks.get(id) : undefined
+    return sections && { id, ...sections }
+  }
+
+  async tracks(ids: readonly string[]): Promise<ReadonlyMap<string, TrackDocument>> {
+    const found = new Map<string, TrackDocument>()
+    for (const id of ids) {
+      const document = await this.track(id)
+      if (document !== undefined) found.set(id, document)
+    }
+    return found
+  }
+
+  async listTracks(options: { after?: string; limit: number }): Promise<Page<TrackDocument>> {
+    return page(this.#tracks, options, (id, sections) => ({ id, ...sections }))
+  }
+
+  async removeTrack(id: string): Promise<void> {
+    checkId(id)
+    await this.#tracks.remove(id)
+  }
+
+  async putVideo(id: string, section: Sections<VideoDocument>): Promise<void> {
+    checkId(id)
+    const { features, ...rest } = section
+    const bytes = features && encodeFeatures(id, features)
+    await this.#store.transaction(() => {
+      this.#videos.put(id, { ...this.#videos.get(id), ...defined(rest) })
+      if (bytes) this.#features.put(id, bytes)
+    })
+  }
+
+  async video(id: string): Promise<VideoDocument | undefined> {
+    const sections = isId(id) ? this.#videos.get(id) : undefined
+    if (sections === undefined) return undefined
+    const bytes = this.#features.get(id)
+    return { id, ...sections, ...(bytes && { features: decodeFeatures(bytes) }) }
+  }
+
+  async listVideos(options: { after?: string; limit: number }): Promise<Page<Omit<VideoDocument, 'features'>>> {
+    return page(this.#videos, options, (id, sections) => ({ id, ...sections }))
+  }
+
+  async removeVideo(id: string): Promise<void> {
+    checkId(id)
+    await this.#store.transaction(() => {
+      this.#videos.remove(id)
+      this.#features.remove(id)
+    })
+  }
+
+  async recordStage(
+    upload: { id: string; kind: 'track' | 'video'; title?: string },
+    stage: string,
+    at: number,
+  ): Promise<void> {
+    checkId(upload.id)
+    await this.#store.transaction(() => {
+      const entry = this.#putUpload(upload, (stages) => {
+        const before = stages[stage] ?? { first: at, last: at }
+        return { ...stages, [stage]: { first: Math.min(before.first, at), last: Math.max(before.last, at) } }
+      })
+      this.#putFailures(upload.id, this.#failures.get(upload.id) ?? {}, entry)
+    })
+  }
+
+  async recordFailure(upload: { id: string; kind?: 'track' | 'video' }, failure: UploadFailure): Promise<void> {
+    const { id, kind } = upload
+    checkId(id)
+    await this.#store.transaction(() => {
+      const entry = kind === undefined ? this.#uploads.get(id) : this.#putUpload({ id, kind }, (stages) => stages)
+      const failures = this.#failures.get(id) ?? {}
+      const before = failures[failure.stage]
+      if (before !== undefined && before.at > failure.at) return
+      this.#putFailures(id, { ...failures, [failure.stage]: failure }, entry)
+    })
+  }
+
+  async upload(id: string): Promise<UploadStatus | undefined> {
+    const entry = isId(id) ? this.#uploads.get(id) : undefined
+    return entry && this.#status(id, entry)
+  }
+
+  async listUploads(options: { after?: string; limit: number }): Promise<Page<UploadStatus>> {
+    return page(this.#uploads, options, (id, entry) => this.#status(id, entry))
+  }
+
+  async removeUpload(id: string): Promise<void> {
+    checkId(id)
+    await this.#store.transaction(() => {
+      this.#uploads.remove(id)
+      this.#failures.remove(id)
+    })
+  }
+
+  async currentRelease(): Promise<string | undefined> {
+    return this.#settings.get(RELEASE)
+  }
+
+  async setCurrentRelease(release: string): Promise<void> {
+    await this.#settings.put(RELEASE, release)
+  }
+
+  async counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }> {
+    return {
+      tracks: entries(this.#tracks),
+      videos: entries(this.#videos),
+      uploads: entries(this.#uploads),
+      failed: entries(this.#failures),
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#store.flushed
+    await this.#store.close()
+  }
+
+  /** Inside a transaction. */
+  #putUpload(
+    { id, kind, title }: { id: string; kind: 'track' | 'video'; title?: string },
+    change: (stages: UploadEntry['stages']) => UploadEntry['stages'],
+  ): UploadEntry {
+    const before = this.#uploads.get(id)
+    const entry = { ...before, kind, ...(title !== undefined && { title }), stages: change(before?.stages ?? {}) }
+    this.#uploads.put(id, entry)
+    return entry
+  }
+
+  /** Keeps the failures that no later success of their stage has settled. Inside a transaction. */
+  #putFailures(id: string, failures: FailureEntry, upload: UploadEntry | undefined): void {
+    const standing = Object.values(failures).filter(({ stage, at }) => at > (upload?.stages[stage]?.last ?? -1))
+    if (standing.length === 0) this.#failures.remove(id)
+    else this.#failures.put(id, Object.fromEntries(standing.map((failure) => [failure.stage, failure])))
+  }
+
+  #status(id: string, { kind, title, stages }: UploadEntry): UploadStatus {
+    const failures = Object.values(this.#failures.get(id) ?? {})
+    const failure = failures.reduce<UploadFailure | undefined>((a, b) => (a && a.at >= b.at ? a : b), undefined)
+    return {
+      id,
+      kind,
+      ...(title !== undefined && { title }),
+      stages: Object.fromEntries(Object.entries(stages).map(([stage, { first }]) => [stage, first])),
+      ...(failure && { failure }),
+    }
+  }
+}
+
+function page<V, T>(
+  entriesById: Database<V, string>,
+  { after, limit }: { after?: string; limit: number },
+  view: (id: string, value: V) => T,
+): Page<T> {
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new InvalidRequestError('bad-limit', `A page of ${limit} items cannot be given; ask for 1 or more.`)
+  }
+  if (after !== undefined) checkId(after)
+  const start = after === undefined ? {} : { start: after, exclusiveStart: true }
+  const range = [...entriesById.getRange({ ...start, limit: limit + 1 })]
+  const items = range.slice(0, limit)
+  const last = items.at(-1)?.key
+  return {
+    items: items.map(({ key, value }) => view(key, value)),
+    ...(range.length > limit && last !== undefined && { next: last }),
+  }
+}
+
+function entries(database: Database<unknown, string>): number {
+  return (database.getStats() as { entryCount: number }).entryCount
+}
+
+function defined<T extends object>(section: T): T {
+  return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined)) as T
+}
+
+/** Header length as uint32, header as JSON, values as float32; all little endian. */
+function encodeFeatures(id: string, { values, ...header }: VideoFeatures): Buffer {
+  if (values.length !== header.segments * header.dims) {
+    const shape = `(${header.segments}, ${header.dims})`
+    throw new ShapeError(`The features of video ${id} have ${values.length} values, which is not ${shape}.`)
+  }
+  const head = Buffer.from(JSON.stringify(header))
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(head.length)
+  return Buffer.concat([length, head, Buffer.from(values.buffer, values.byteOffset, values.byteLength)])
+}
+
+function decodeFeatures(bytes: Uint8Array): VideoFeatures {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const end = 4 + buffer.readUInt32LE()
+  const header = JSON.parse(buffer.toString('utf8', 4, end)) as Omit<VideoFeatures, 'values'>
+  const values = new Float32Array(header.segments * header.dims)
+  new Uint8Array(values.buffer).set(buffer.subarray(end))
+  return { ...header, values }
+}
+
+function isId(id: string): boolean {
+  return id.length > 0 && Buffer.byteLength(id) <= MAX_ID_BYTES
+}
+
+function checkId(id: string): void {
+  if (isId(id)) return
+  throw new InvalidRecordError('bad-id', `An id needs 1 to ${MAX_ID_BYTES} bytes; got '${id.slice(0, 40)}'.`)
+}
