@@ -87,10 +87,11 @@ export class MusicDsp {
     const seconds = this.#samples / SAMPLE_RATE_HZ
     const loudness = this.#loudness.finish()
     const envelopes = this.#onsets.finish()
-    for (const frame of pickOnsets(joinBands(envelopes), envelopes.frameRateHz)) this.#segmentOf(frame).addOnsets(1)
+    const onsets = pickOnsets(joinBands(envelopes), envelopes.frameRateHz)
+    for (const frame of onsets) this.#segmentOf(frame).addOnsets(1)
     const whole = new EnergySums()
     for (const segment of this.#segments) whole.add(segment)
-    const tempo = estimateTempo(envelopes)
+    const tempo = estimateTempo(envelopes, seconds > 0 ? onsets.length / seconds : 0)
     const key = estimateKey(this.#pitches.finish())
     return {
       seconds,
