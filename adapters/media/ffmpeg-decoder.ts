@@ -68,21 +68,11 @@ export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<Decod
     async *samples(path, { sampleRateHz, samplesPerChunk, signal }): AsyncGenerator<Float32Array> {
       const { file, audioIndex, info } = await look(path, signal)
       if (audioIndex === undefined) throw new MediaError('media-no-audio', 'the file has pictures but no sound')
+      // The mean of the channels: left to itself, ffmpeg mixes floats at equal power, and a mono sound on both sides gains 3 dB.
+      const filter = `aresample=${sampleRateHz}:rematrix_maxval=1,aformat=sample_fmts=flt:channel_layouts=mono`
       const argv = [
         ...inputArguments(file, decodersToDecode, limits),
-        ...[
-          '-map',
-          `0:${audioIndex}`,
-          '-vn',
-          '-sn',
-          '-dn',
-          '-map_metadata',
-          '-1',
-          '-ac',
-          '1',
-          '-ar',
-          String(sampleRateHz),
-        ],
+        ...['-map', `0:${audioIndex}`, '-vn', '-sn', '-dn', '-map_metadata', '-1', '-af', filter],
         ...['-c:a', 'pcm_f32le', '-f', 'f32le', 'pipe:1'],
       ]
       const output = decode(binaries, limits, argv, {

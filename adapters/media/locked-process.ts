@@ -2,7 +2,7 @@
  * Runs ffmpeg or ffprobe on a hostile file.
  *
  *   [argv]    fixed arguments, never a shell; nothing on standard input
- *   [bare]    empty environment, empty temporary working folder, low priority
+ *   [bare]    no environment of ours, empty temporary working folder, low priority
  *   [rlimit]  memory, CPU time, open files; no core dump, and not one byte into any file (where `prlimit` is there)
  *   [killed]  SIGKILL on stop(); `ended` resolves once the process is reaped and its folder removed
  */
@@ -11,6 +11,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { constants, setPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+
+/**
+ * A statically linked build loads glibc's character sets as plug-ins, and crashes where the system's glibc is another
+ * (seen with MPEG-TS, whose programme names are converted). From a folder that does not exist it loads none.
+ */
+const environment = { GCONV_PATH: '/nonexistent' }
 
 const stderrTailBytes = 8 * 1024
 
@@ -39,7 +45,12 @@ export interface LockedProcess {
 export async function startLocked(command: LockedCommand): Promise<LockedProcess> {
   const folder = await mkdtemp(join(tmpdir(), 'cuestream-decoder-')) // [bare]
   const [file, ...argv] = withLimits(command)
-  const child = spawn(file, argv, { cwd: folder, env: {}, stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true }) // [argv]
+  const child = spawn(file, argv, {
+    cwd: folder,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    windowsHide: true,
+  }) // [argv]
   lowerPriority(child.pid)
 
   let stderr = Buffer.alloc(0)
