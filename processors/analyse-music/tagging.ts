@@ -13,7 +13,7 @@
 import { MUSIC_DESCRIPTORS, type MusicDescriptor, type MusicLayout, musicLayout } from '../../model/features.ts'
 import type { FeatureSequence } from '../../ports/encoder.ts'
 import type { MusicDescriptors } from './dsp/music-dsp.ts'
-import { type MoodCues, type MoodHints, moodCues, nearness, placeOnCircumplex } from './mood.ts'
+import { type MoodCues, type MoodHints, moodCues, moodEvidence, placeOnCircumplex } from './mood.ts'
 import { audibleTags, type Category, type Clause } from './vocabulary.ts'
 
 export interface TagConfidence {
@@ -106,7 +106,7 @@ function tagConfidences(evidence: ReadonlyMap<string, number>, cues: MoodCues, h
   return Float32Array.from(audibleTags, ({ evidence: clauses, circumplex }) => {
     const heard = clauses.length === 0 ? undefined : Math.min(...clauses.map((clause) => weigh(clause, evidence)))
     if (circumplex === undefined) return sigmoid(heard!)
-    return sigmoid(logit(nearness(place, circumplex)) + MOOD_LABEL_WEIGHT * (heard ?? 0))
+    return sigmoid(moodEvidence(place, circumplex) + MOOD_LABEL_WEIGHT * (heard ?? 0))
   })
 }
 

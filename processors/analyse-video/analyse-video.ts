@@ -8,12 +8,11 @@
  * Key: uploadId. Delivery: exactly once between topics.
  * Fails: media that cannot be decoded → dead letter with the decoder's code.
  */
+import { packFloats, SEGMENT_SECONDS, SegmentMeans } from '../../model/features.ts'
 import type { ImageEncoder } from '../../ports/encoder.ts'
-import { InvalidRecordError } from '../../ports/errors.ts'
 import type { MediaDecoder, MediaStore } from '../../ports/media.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import { uploadsReceived, uploadsRemoved, videoFeatures } from '../../topics/topics.ts'
-import { createSegmentMean } from './segment-mean.ts'
 
 export interface AnalyseVideoDeps {
   readonly mediaStore: MediaStore
@@ -23,7 +22,6 @@ export interface AnalyseVideoDeps {
 }
 
 export const FRAMES_PER_SECOND = 6
-export const SEGMENT_SECONDS = 10
 const FRAMES_PER_BATCH = 8
 
 export const analyseVideo = defineProcessor({
@@ -38,21 +36,22 @@ export const analyseVideo = defineProcessor({
     const { mediaStore, decoder, imageEncoder, now } = deps
     const path = await mediaStore.path(record.value.media.uri)
     const { dims } = imageEncoder
-    const mean = createSegmentMean(dims, FRAMES_PER_SECOND * SEGMENT_SECONDS)
+    const means = new SegmentMeans(dims)
+    let frames = 0
     const options = { framesPerSecond: FRAMES_PER_SECOND, framesPerBatch: FRAMES_PER_BATCH, signal }
     for await (const { pixels, count } of decoder.frames(path, options)) {
-      mean.add(await imageEncoder.encode(pixels, count), count) // (count, 224, 224, 3) → (count, d)
+      const rows = await imageEncoder.encode(pixels, count) // (count, 224, 224, 3) → (count, d)
+      for (let row = 0; row < count; row++, frames++) {
+        means.add(frames / FRAMES_PER_SECOND, rows.subarray(row * dims, (row + 1) * dims))
+      }
     }
-    const { values, segments, frames } = mean.finish() // (n, d)
-    if (segments === 0) {
-      throw new InvalidRecordError('media-no-frames', `Video ${record.key} has no frames that could be decoded`)
-    }
+    const { values, segments } = means.finish() // (n, d)
     return [
       videoFeatures.record(record.key, {
         videoId: record.key,
         segments,
         dims,
-        values: Buffer.from(values.buffer),
+        values: Buffer.from(packFloats(values)),
         segmentSeconds: SEGMENT_SECONDS,
         durationSeconds: frames / FRAMES_PER_SECOND,
         encoder: { id: imageEncoder.id, sha256: imageEncoder.sha256 },

@@ -8,7 +8,7 @@ export function encodeCursor(release: string, offset: number): string {
   return Buffer.from(`${release}\n${offset}`).toString('base64url')
 }
 
-/** @throws InvalidRequestError 'bad-cursor' | 'stale-cursor' */
+/** @throws InvalidRequestError 'bad-cursor' */
 export function decodeCursor(cursor: string, release: string): number {
   const [cursorRelease, offset] = Buffer.from(cursor, 'base64url').toString('utf8').split('\n')
   const start = Number(offset)
@@ -17,7 +17,7 @@ export function decodeCursor(cursor: string, release: string): number {
   }
   if (cursorRelease !== release) {
     throw new InvalidRequestError(
-      'stale-cursor',
+      'bad-cursor',
       `The cursor is of release ${cursorRelease}; ${release} serves now. Ask without it`,
     )
   }

@@ -31,7 +31,7 @@ const RESCORED = 200
 /** How much likeness to the excluded words takes off the score. */
 const EXCLUDE_WEIGHT = 0.5
 
-/** @throws InvalidRequestError 'empty-query' | 'unknown-video' | 'video-not-ready' | 'unknown-track' | 'bad-cursor' */
+/** @throws InvalidRequestError 'nothing-asked' | 'unknown-video' | 'video-not-ready' | 'unknown-track' | 'bad-cursor' */
 export async function rankTracks(request: RecommendationRequested, deps: RankTracksDeps): Promise<RankedPage> {
   const { index } = deps
   const towers = await deps.currentTowers()
@@ -90,7 +90,7 @@ async function queryVectors(
   const liked = likeTrackId === null ? undefined : await likedTrack(likeTrackId, towers, deps.index)
   const asked = video !== undefined || words !== undefined
   if (!asked && liked === undefined) {
-    throw new InvalidRequestError('empty-query', 'Ask with a video, words or a track, or several of them')
+    throw new InvalidRequestError('nothing-asked', 'Ask with a video, words or a track, or several of them')
   }
   const query = asked ? await towers.query({ video, text: words, weights }) : undefined
   const whole =

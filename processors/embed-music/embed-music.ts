@@ -7,7 +7,7 @@
  * A video's soundtrack serves training only and is passed by.
  * Fails: features of another encoder or with values that are not finite → dead letter.
  */
-import { fromBytes, toBytes } from '../../model/vector.ts'
+import { packFloats, unpackFloats } from '../../model/features.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
@@ -26,7 +26,7 @@ export const embedMusic = defineProcessor({
   delivery: 'exactly-once',
   async handle({ key, value }, { releases, now }: EmbedMusicDeps) {
     if (value.source === 'soundtrack') return []
-    const features = { values: fromBytes(value.values), segments: value.segments, dims: value.dims } // (n, d)
+    const features = { values: unpackFloats(value.values), segments: value.segments, dims: value.dims } // (n, d)
     return Promise.all(
       releases().map(async (towers) => {
         if (value.encoder.id !== towers.encoders.music) {
@@ -42,9 +42,9 @@ export const embedMusic = defineProcessor({
             trackId: key,
             release: towers.release,
             dims: towers.dims,
-            vector: Buffer.from(toBytes(whole)),
+            vector: Buffer.from(packFloats(whole)),
             segments: value.segments,
-            segmentVectors: Buffer.from(toBytes(segments)),
+            segmentVectors: Buffer.from(packFloats(segments)),
             segmentSeconds: value.segmentSeconds,
             embeddedAt: now(),
           },

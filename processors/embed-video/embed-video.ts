@@ -6,7 +6,7 @@
  * Key: videoId/release, partitioned by videoId. Delivery: exactly once between topics.
  * Fails: features of another encoder or with values that are not finite → dead letter.
  */
-import { fromBytes, toBytes } from '../../model/vector.ts'
+import { packFloats, unpackFloats } from '../../model/features.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
@@ -24,7 +24,7 @@ export const embedVideo = defineProcessor({
   to: [videoEmbedded],
   delivery: 'exactly-once',
   async handle({ key, value }, { releases, now }: EmbedVideoDeps) {
-    const video = { values: fromBytes(value.values), segments: value.segments, dims: value.dims } // (n, d)
+    const video = { values: unpackFloats(value.values), segments: value.segments, dims: value.dims } // (n, d)
     return Promise.all(
       releases().map(async (towers) => {
         if (value.encoder.id !== towers.encoders.video) {
@@ -40,7 +40,7 @@ export const embedVideo = defineProcessor({
             videoId: key,
             release: towers.release,
             dims: towers.dims,
-            vector: Buffer.from(toBytes(whole)),
+            vector: Buffer.from(packFloats(whole)),
             segments: 0,
             segmentVectors: Buffer.alloc(0),
             segmentSeconds: value.segmentSeconds,

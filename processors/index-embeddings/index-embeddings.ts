@@ -9,7 +9,7 @@
  * Delivery: at least once; every write is an upsert by (id, release) or a section of a document, so a record that comes
  * again changes nothing: effectively once in the index.
  */
-import { fromBytes } from '../../model/vector.ts'
+import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import type { VectorIndex } from '../../ports/vector-index.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
@@ -95,7 +95,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
     case 'video.features.v1': {
       const { value } = record
       const { segments, dims, segmentSeconds, durationSeconds } = value
-      const features = { encoderId: value.encoder.id, values: fromBytes(value.values), segments, dims }
+      const features = { encoderId: value.encoder.id, values: unpackFloats(value.values), segments, dims }
       await catalogue.putVideo(record.key, { features: { ...features, segmentSeconds, durationSeconds } })
       return catalogue.recordStage({ id: record.key, kind: 'video' }, 'analysed', value.computedAt)
     }
@@ -104,7 +104,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
       const name = { release, kind: 'music' } as const
       await index.create(name, dims)
       const attributes = trackAttributes((await catalogue.track(id)) ?? { id })
-      await index.upsert(name, [{ id, vector: fromBytes(record.value.vector), attributes }])
+      await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes }])
       await catalogue.recordStage({ id, kind: 'track' }, 'embedded', record.value.embeddedAt)
       return catalogue.recordStage({ id, kind: 'track' }, 'indexed', now())
     }
@@ -112,7 +112,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
       const { videoId: id, release, dims } = record.value
       const name = { release, kind: 'video' } as const
       await index.create(name, dims)
-      await index.upsert(name, [{ id, vector: fromBytes(record.value.vector), attributes: {} }])
+      await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes: {} }])
       await catalogue.recordStage({ id, kind: 'video' }, 'embedded', record.value.embeddedAt)
       return catalogue.recordStage({ id, kind: 'video' }, 'indexed', now())
     }

@@ -24,7 +24,7 @@ export interface SegmentDescriptors extends EnergyDescriptors {
 
 export interface MusicDescriptors {
   seconds: number
-  /** Nothing passes the loudness gate of -70 LUFS. Tempo and key then have confidence 0. */
+  /** Nothing passes the loudness gate of -70 LUFS, or there are less than 100 ms. Tempo and key have confidence 0. */
   silent: boolean
   tempo: TempoEstimate
   key: KeyEstimate
@@ -42,8 +42,9 @@ export interface MusicDescriptors {
  *                       │                └─▶ PercussionSplitter ──▶ EnergySums per segment
  *                       └─▶ Stft 512 ms ──▶ PitchCollector ──▶ estimateKey
  *
- * Chunks may have any length and are not kept. Memory grows by about 1.3 kB per second of audio (onset envelopes),
- * 14 MB for three hours. The work is done in `push`, so a caller which must stay responsive passes short chunks.
+ * Chunks may have any length and are not kept. Memory grows by 1.2 to 2.4 kB per second of audio (onset envelopes), at
+ * most 26 MB for three hours; `finish` needs as much again for a moment. Nearly all work is done in `push`, about 5 ms
+ * per second of audio, so a caller which must stay responsive passes short chunks.
  */
 export class MusicDsp {
   readonly #segmentSeconds: number

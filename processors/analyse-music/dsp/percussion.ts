@@ -5,7 +5,7 @@ const HALF = (MEDIAN - 1) / 2
 /**
  * Splits spectral energy into a harmonic and a percussive part by median filters (Fitzgerald, DAFx 2010): what lasts
  * along time is harmonic, what spreads along frequency is percussive. The share of a bin is the soft mask
- * p^2 / (p^2 + h^2).
+ * p^2 / (p^2 + h^2). Steady noise is both, so half of it counts as percussive.
  *
  * The split of a frame is known when the frames after it have come: it is reported half a window late.
  */

@@ -1,0 +1,130 @@
+/** The HTTP API as the command line uses it. */
+import { createReadStream } from 'node:fs'
+import { basename } from 'node:path'
+import { InvalidRequestError, SetupError } from '../ports/errors.ts'
+import type { ManifestEntry } from './manifest.ts'
+
+export interface UploadView {
+  readonly id: string
+  readonly kind: 'track' | 'video'
+  readonly title: string | null
+  readonly state: 'analysing' | 'ready' | 'failed'
+  readonly stages: Readonly<Record<string, number>>
+  readonly failure: { readonly stage: string; readonly code: string; readonly message: string } | null
+}
+
+export interface RecommendationView {
+  readonly release: string
+  readonly total: number
+  readonly results: readonly {
+    readonly rank: number
+    readonly score: number
+    readonly track: {
+      readonly id: string
+      readonly title: string | null
+      readonly artist: string | null
+      readonly tags: readonly { readonly category: string; readonly tag: string; readonly confidence: number }[]
+      readonly description: { readonly text: string } | null
+      readonly tempo: { readonly bpm: number } | null
+      readonly key: { readonly tonic: string; readonly mode: string } | null
+    }
+  }[]
+}
+
+export interface PipelineView {
+  readonly release: string | null
+  readonly counts: {
+    readonly tracks: number
+    readonly videos: number
+    readonly uploads: number
+    readonly failed: number
+  }
+  readonly stages: readonly {
+    readonly name: string
+    readonly state: string
+    readonly lagRecords: number
+    readonly inFlight: number
+    readonly stalled: boolean
+  }[]
+}
+
+export interface DeadLetterView {
+  readonly position: string
+  readonly key: string | null
+  readonly stage: string
+  readonly code: string
+  readonly message: string
+  readonly attempts: number
+  readonly at: number
+}
+
+export interface ApiClient {
+  readonly url: string
+  submit(entry: Omit<ManifestEntry, 'line'> & { kind: 'track' | 'video' }): Promise<UploadView & { duplicate: boolean }>
+  upload(id: string): Promise<UploadView>
+  recommend(query: Readonly<Record<string, unknown>>): Promise<RecommendationView>
+  pipeline(): Promise<PipelineView>
+  deadLetters(): Promise<readonly DeadLetterView[]>
+  deadLetter(position: string): Promise<Readonly<Record<string, unknown>>>
+  redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number }>
+}
+
+export function connectApi(url: string): ApiClient {
+  async function call<T>(method: string, path: string, body?: RequestInit & { duplex?: 'half' }): Promise<T> {
+    let response: Response
+    try {
+      response = await fetch(new URL(path, url), { method, ...body })
+    } catch (cause) {
+      throw new SetupError('unreachable', `Nothing answers at ${url}`, { cause })
+    }
+    const text = await response.text()
+    const parsed = text === '' ? undefined : JSON.parse(text)
+    if (response.ok) return parsed as T
+    const { code = `http-${response.status}`, detail = response.statusText } = parsed ?? {}
+    throw new InvalidRequestError(code, detail)
+  }
+  const json = (value: unknown) => ({ body: JSON.stringify(value), headers: { 'content-type': 'application/json' } })
+
+  return {
+    url,
+    submit({ path, uri, territories, explicit, ...about }) {
+      const fields = {
+        ...about,
+        ...(territories?.length ? { territories: territories.join(',') } : {}),
+        ...(explicit === undefined ? {} : { explicit: String(explicit) }),
+      }
+      if (path === undefined) return call('POST', '/v1/uploads', json({ ...fields, uri }))
+      return call('POST', '/v1/uploads', multipart(fields, path))
+    },
+    upload: (id) => call('GET', `/v1/uploads/${encodeURIComponent(id)}`),
+    recommend: (query) => call('POST', '/v1/recommendations', json(query)),
+    pipeline: () => call('GET', '/v1/pipeline'),
+    deadLetters: async () => (await call<{ items: DeadLetterView[] }>('GET', '/v1/dead-letters')).items,
+    deadLetter: (position) => call('GET', `/v1/dead-letters/${encodeURIComponent(position)}`),
+    redrive: (positions) =>
+      call('POST', '/v1/dead-letters/redrive', json(positions === 'all' ? { all: true } : { positions })),
+  }
+}
+
+/** A form with the file last, streamed: a file of any size takes no memory. */
+function multipart(fields: Readonly<Record<string, string | undefined>>, path: string) {
+  const boundary = `cuestream-${crypto.randomUUID()}`
+  const quoted = (text: string) => text.replace(/["\r\n]/g, (c) => encodeURIComponent(c))
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for (const [name, value] of Object.entries(fields)) {
+      if (value === undefined) continue
+      yield Buffer.from(`--${boundary}\r\ncontent-disposition: form-data; name="${quoted(name)}"\r\n\r\n${value}\r\n`)
+    }
+    const name = quoted(basename(path))
+    yield Buffer.from(
+      `--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="${name}"\r\ncontent-type: application/octet-stream\r\n\r\n`,
+    )
+    yield* createReadStream(path)
+    yield Buffer.from(`\r\n--${boundary}--\r\n`)
+  }
+  return {
+    body: ReadableStream.from(body()),
+    headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    duplex: 'half' as const,
+  }
+}

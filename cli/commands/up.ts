@@ -1,0 +1,41 @@
+import { Command } from 'commander'
+import { type ApiClient, connectApi } from '../api-client.ts'
+import { entriesOf, ingest, sayReport } from '../ingest.ts'
+import type { OpenContext } from '../main.ts'
+import { repositoryPaths } from '../paths.ts'
+import { startService } from '../service.ts'
+import { say } from '../terminal.ts'
+import { sayRecommendation } from './recommend.ts'
+import { untilStopped } from './until-stopped.ts'
+
+/** Asked at the end, so that the first start shows an answer. */
+const EXAMPLE = { video: 'big-buck-bunny-110s', text: 'upbeat acoustic guitar, happy and sunny', limit: 3 }
+
+export const upCommand = (open: OpenContext) =>
+  new Command('up')
+    .description('start everything in one process: gateway, page and all processors')
+    .option('--no-samples', 'do not ingest the samples')
+    .option('--once', 'stop when the samples are ingested and the example is answered')
+    .action(async ({ samples, once }: { samples: boolean; once?: boolean }) => {
+      const { config, logger } = open({ logLevel: 'warn' })
+      const startedAt = performance.now()
+      const service = await startService(config, { logger, stages: 'all' })
+      try {
+        say(`Cuestream is up: ${service.url}`)
+        if (samples) await ingestSamples(connectApi(service.url), startedAt)
+        if (once) return
+        say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
+        await untilStopped(service.product.failed)
+        say('Stopping …')
+      } finally {
+        await service.close()
+      }
+    })
+
+async function ingestSamples(api: ApiClient, startedAt: number): Promise<void> {
+  const report = await ingest(api, await entriesOf(repositoryPaths.samples), 'Analysing the samples')
+  sayReport(report)
+  say(`Recommendable after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s.`)
+  say(`\n$ cuestream recommend ${EXAMPLE.video} --text "${EXAMPLE.text}"`)
+  sayRecommendation(await api.recommend(EXAMPLE))
+}

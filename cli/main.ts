@@ -1,0 +1,66 @@
+/** The command line: `cuestream <command>`. */
+import { Command, InvalidArgumentError } from 'commander'
+import { CuestreamError } from '../ports/errors.ts'
+import { type Config, loadConfig } from '../runtime/config.ts'
+import { createLogger } from '../runtime/logger.ts'
+import { deadLettersCommand } from './commands/dead-letters.ts'
+import { ingestCommand } from './commands/ingest.ts'
+import { modelsCommand } from './commands/models.ts'
+import { recommendCommand } from './commands/recommend.ts'
+import { runCommand } from './commands/run.ts'
+import { statusCommand } from './commands/status.ts'
+import { topicsCommand } from './commands/topics.ts'
+import { upCommand } from './commands/up.ts'
+
+/** What every command gets: configuration from its flags and the environment, and the log. */
+export interface Context {
+  readonly config: Config
+  readonly logger: ReturnType<typeof createLogger>
+}
+
+export type OpenContext = (options?: { logLevel?: Config['logLevel'] }) => Context
+
+const program = new Command('cuestream')
+  .description('Live, language-guided music recommendation for video.')
+  .option('--data-folder <path>', 'folder that keeps everything (default: data)')
+  .option('--host <address>', 'address of the HTTP gateway (default: 127.0.0.1)')
+  .option('--port <number>', 'port of the HTTP gateway (default: 8080)', portNumber)
+  .option('--profile <id>', 'encoder profile (default: embedded)')
+  .option('--log-level <level>', 'least level that is logged (default: info)')
+  .option('--config <file>', 'configuration file (default: cuestream.config.json)')
+  .showHelpAfterError('(cuestream --help shows the commands)')
+
+const openContext: OpenContext = (defaults = {}) => {
+  const { config: file, ...flags } = program.opts<Record<string, string>>()
+  const env = process.env
+  const quiet = env.CUESTREAM_LOG_LEVEL === undefined && flags.logLevel === undefined ? defaults : {}
+  const config = loadConfig({ env, flags: { ...quiet, ...flags }, ...(file === undefined ? {} : { file }) })
+  return { config, logger: createLogger(config) }
+}
+
+for (const command of [
+  upCommand,
+  ingestCommand,
+  recommendCommand,
+  statusCommand,
+  runCommand,
+  topicsCommand,
+  deadLettersCommand,
+  modelsCommand,
+]) {
+  program.addCommand(command(openContext))
+}
+
+function portNumber(text: string): string {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a port is a number.')
+  return text
+}
+
+/** 2: the caller or the operator must change something; 1: it went wrong. */
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof CuestreamError)) throw error
+  process.stderr.write(`${error.code}: ${error.message}\n`)
+  process.exitCode = 2
+}

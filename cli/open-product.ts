@@ -1,0 +1,208 @@
+/**
+ * The composition root: chooses an adapter for every port and wires the processors.
+ *
+ *   [one owner]  an embedded data folder belongs to one process; others talk to it over HTTP (cli/service.ts)
+ *   [lazy]       models are loaded when a stage first needs them, so a command that needs none pays for none
+ *   [order]      closing goes the other way round: requests, stages, stores, folder
+ */
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import { EmbeddedBroker } from '../adapters/embedded/broker.ts'
+import { openCatalogue } from '../adapters/embedded/catalogue.ts'
+import { acquireFolder } from '../adapters/embedded/folder-lock.ts'
+import { openJoinState } from '../adapters/embedded/join-state.ts'
+import { EmbeddedSchemaRegistry } from '../adapters/embedded/schema-registry.ts'
+import { openVectorIndex } from '../adapters/embedded/vector-index.ts'
+import { mediaFetcher } from '../adapters/media/fetch.ts'
+import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
+import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
+import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
+import { openFileModelStore } from '../adapters/model-store/file.ts'
+import { loadProfile } from '../adapters/onnx/load-profile.ts'
+import { createUploads, type Uploads } from '../gateway/uploads.ts'
+import type { Broker } from '../ports/broker.ts'
+import type { Catalogue } from '../ports/catalogue.ts'
+import { SetupError } from '../ports/errors.ts'
+import type { MediaStore } from '../ports/media.ts'
+import type { VectorIndex } from '../ports/vector-index.ts'
+import { processors } from '../processors/registry.ts'
+import { type Codec, createCodec } from '../runtime/codec.ts'
+import type { Config } from '../runtime/config.ts'
+import { createHealth, type Health } from '../runtime/health.ts'
+import { createStageMetrics } from '../runtime/metrics.ts'
+import { runProcessor, type Stage } from '../runtime/run-processor.ts'
+import { deadLetterTopic } from '../topics/topic.ts'
+import { topics } from '../topics/topics.ts'
+import { dataPaths, repositoryPaths } from './paths.ts'
+import { openReleases, type Releases } from './releases.ts'
+import { wireProcessors } from './wire-processors.ts'
+
+export interface Product {
+  readonly config: Config
+  readonly logger: Logger
+  readonly registry: Registry
+  readonly broker: Broker
+  readonly codec: Codec
+  readonly catalogue: Catalogue
+  readonly index: VectorIndex
+  readonly mediaStore: MediaStore
+  readonly uploads: Uploads
+  readonly releases: Releases
+  readonly health: Health
+  readonly now: () => number
+  readonly newId: () => string
+  /** Tells other processes where this one answers. */
+  announce(url: string): Promise<void>
+  /** Rejects when a stage has crashed for good. */
+  readonly failed: Promise<never>
+  close(): Promise<void>
+}
+
+/**
+ * @param stages names of the processors to run here; 'all', or none for reading only.
+ * @throws SetupError 'data-folder-in-use' | 'unknown-processor' | whatever an adapter refuses
+ */
+export async function openProduct(
+  config: Config,
+  { logger, stages: wanted }: { logger: Logger; stages: 'all' | readonly string[] },
+): Promise<Product> {
+  const chosen = chooseProcessors(wanted)
+  const paths = dataPaths(config.dataFolder)
+  const now = Date.now
+  const registry = new Registry()
+  // The text format has no place for these three: their names end in _total and they are gauges.
+  collectDefaultMetrics({ register: registry })
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
+
+  const closers: (() => Promise<void>)[] = []
+  const closing = async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  const opened = <T>(resource: T, close: (resource: T) => Promise<unknown>): T => {
+    closers.push(async () => void (await close(resource)))
+    return resource
+  }
+
+  try {
+    const owner = opened(await acquireFolder(paths.owner), (hold) => hold.release())
+    const broker = opened(await EmbeddedBroker.open({ dataFolder: config.dataFolder }), (b) => b.close())
+    const schemaRegistry = opened(new EmbeddedSchemaRegistry({ dataFolder: config.dataFolder }), (r) => r.close())
+    const index = opened(await openVectorIndex({ folder: paths.index, exactBelow: config.exactBelowRows }), (i) =>
+      i.close(),
+    )
+    const catalogue = opened(openCatalogue({ folder: paths.catalogue }), (c) => c.close())
+    const joins = opened(openJoinState(paths.joins), (state) => state.close())
+    const maxBytes = config.maxUploadMegabytes * 1024 * 1024
+    const mediaStore = await openFileMediaStore({ folder: paths.media, maxBytes })
+    const codec = createCodec(schemaRegistry)
+    await broker.ensureTopics([...topics, ...topics.map(deadLetterTopic)])
+
+    const folder = config.modelsFolder ?? paths.models
+    const sessions = { intraOpThreads: config.onnxThreads }
+    const profile = opened(
+      await loadProfile(config.profile, { repositoryModels: repositoryPaths.models, folder, sessions }),
+      (loaded) => loaded.dispose(),
+    )
+    const modelStore = openFileModelStore({ folder: paths.releases })
+    const releases = opened(
+      await openReleases({
+        modelStore,
+        catalogue,
+        index,
+        broker,
+        codec,
+        profile,
+        now,
+        logger,
+      }),
+      (r) => r.close(),
+    )
+    const needsMedia = chosen.some(({ name }) => name === 'analyse-video' || name === 'analyse-music')
+    const decoder = needsMedia ? await openDecoder(config, logger) : undefined
+
+    const metrics = createStageMetrics(registry)
+    const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
+    const wired = wireProcessors({
+      config,
+      codec,
+      catalogue,
+      index,
+      joins,
+      mediaStore,
+      decoder,
+      profile,
+      releases,
+      now,
+    })
+    const running: { stage: Stage; processor: (typeof processors)[number] }[] = []
+    for (const { name } of chosen) {
+      const { processor, deps } = wired.find((entry) => entry.processor.name === name)!
+      const options = { broker, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
+      running.push({ stage: opened(runProcessor({ ...options, processor }), (stage) => stage.stop()), processor })
+    }
+    const health = createHealth({
+      stages: running,
+      broker,
+      metrics,
+      now,
+      stallMs: config.stallSeconds * 1_000,
+      checks: { release: async () => void (await releases.current()) },
+    })
+    const fetchMedia =
+      config.mediaHosts.length === 0
+        ? undefined
+        : mediaFetcher({
+            store: mediaStore,
+            allowedHosts: config.mediaHosts,
+            allowPrivateNetworks: config.allowPrivateHosts,
+          }).fetch
+    return {
+      config,
+      logger,
+      registry,
+      broker,
+      codec,
+      catalogue,
+      index,
+      mediaStore,
+      uploads: createUploads({ broker, codec, catalogue, mediaStore, fetchMedia, now }),
+      releases,
+      health,
+      now,
+      newId: randomUUID,
+      announce: (url) => owner.announceUrl(url),
+      failed: Promise.race(running.map(({ stage }) => stage.ended.then(() => new Promise<never>(() => {})))),
+      close: closing,
+    }
+  } catch (error) {
+    await closing()
+    throw error
+  }
+}
+
+function chooseProcessors(wanted: 'all' | readonly string[]): readonly { name: string }[] {
+  if (wanted === 'all') return processors
+  return wanted.map((name) => {
+    const found = processors.find((processor) => processor.name === name)
+    if (found !== undefined) return found
+    const names = processors.map((processor) => processor.name).join(', ')
+    throw new SetupError('unknown-processor', `There is no processor ${name}; there are: ${names}`)
+  })
+}
+
+async function openDecoder(config: Config, logger: Logger) {
+  const binaries = await findFfmpeg({
+    ffmpegPath: config.ffmpeg,
+    ffprobePath: config.ffprobe,
+    searchPath: process.env.PATH ?? '',
+    cacheFolder: dataPaths(config.dataFolder).cache,
+  })
+  const { path, from, version } = binaries.ffmpeg
+  logger.info({ path, from, version }, 'Media are decoded by ffmpeg')
+  return ffmpegDecoder(binaries, {
+    maxFileBytes: config.maxUploadMegabytes * 1024 * 1024,
+    maxDurationSeconds: config.maxMediaSeconds,
+    maxPixels: config.maxMegapixels * 1_000_000,
+  })
+}

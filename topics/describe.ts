@@ -1,0 +1,15 @@
+/** The table of docs/topics.md. */
+import { DAY_MS } from './topic.ts'
+import { topics } from './topics.ts'
+
+export function topicsTable(): string {
+  const rows = topics.map(({ name, keyName, partitions, retention, maxRecordBytes, schema }) => {
+    const kept = retention === 'compacted' ? 'compacted' : duration(retention.ms)
+    return `| \`${name}\` | ${keyName} | ${partitions} | ${kept} | ${maxRecordBytes / 1024 / 1024} MiB | ${schema.doc} |`
+  })
+  return ['| topic | key | partitions | kept | largest record | value |', '|---|---|---|---|---|---|', ...rows].join('\n')
+}
+
+function duration(ms: number): string {
+  return ms >= DAY_MS ? `${ms / DAY_MS} d` : `${ms / 3_600_000} h`
+}
