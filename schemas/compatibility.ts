@@ -25,7 +25,15 @@ export function checkBackward(newSchema: object, earlier: readonly object[]): In
 
 /** Equal for schemas that mean the same, whatever their key order and docs. @throws Error when it is no Avro schema. */
 export function canonicalForm(schema: object): string {
-  return JSON.stringify(parse(schema).schema({ exportAttrs: true }))
+  return JSON.stringify(withoutDocs(parse(schema).schema({ exportAttrs: true })))
+}
+
+/** A default is data: a `doc` in it stays. */
+function withoutDocs(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withoutDocs)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const entries = Object.entries(schema).filter(([name]) => name !== 'doc')
+  return Object.fromEntries(entries.map(([name, part]) => [name, name === 'default' ? part : withoutDocs(part)]))
 }
 
 function parse(schema: object): avro.Type {
