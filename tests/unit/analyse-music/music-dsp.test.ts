@@ -143,7 +143,7 @@ describe('music descriptors', () => {
     assert.throws(() => new MusicDsp({ segmentSeconds: 0 }), RangeError)
   })
 
-  test('twenty minutes keep far less than their samples', () => {
+  test('of five minutes far less is kept than their samples', () => {
     const dsp = new MusicDsp()
     const second = noise(1, 0.2, seededRandom(3))
     const before = process.memoryUsage().arrayBuffers
