@@ -115,10 +115,10 @@ async function bundledPath(tool: 'ffmpeg' | 'ffprobe', cacheFolder: string): Pro
 }
 
 /** @returns `path` once it is executable, or an executable copy of it in `cacheFolder`. */
-export async function makeRunnable(path: string, cacheFolder: string): Promise<string> {
+export async function makeRunnable(path: string, cacheFolder: string, setMode = chmod): Promise<string> {
   if (await isExecutable(path)) return path
   try {
-    await chmod(path, 0o755)
+    await setMode(path, 0o755)
     return path
   } catch {
     // Not ours, or read-only: a copy is.

@@ -107,7 +107,7 @@ test('a picture is squashed to 224 × 224 in RGB, not cropped', async () => {
       at('two.mov'),
     ],
   )
-  const [{ pixels }] = (await readFrames(decoder, at('two.mov'))) as [{ pixels: Uint8Array }]
+  const { pixels } = (await readFrames(decoder, at('two.mov')))[0]!
   const pixel = (x: number, y: number) => [...pixels.subarray((y * 224 + x) * 3, (y * 224 + x) * 3 + 3)]
   assert.deepEqual([pixel(2, 2), pixel(2, 221)], [pixel(100, 112), pixel(100, 112)])
   assert.ok(pixel(2, 112)[0]! > 240 && pixel(2, 112)[2]! < 15, `left is red: ${pixel(2, 112)}`)
@@ -137,7 +137,7 @@ test('a video that lies on its side is turned upright', async () => {
     bytes.writeInt32BE(value, matrix + [0, 4, 8, 12, 16, 20][i]!)
   }
   writeFileSync(at('turned.mp4'), bytes)
-  const [{ pixels }] = (await readFrames(decoder, at('turned.mp4'))) as [{ pixels: Uint8Array }]
+  const { pixels } = (await readFrames(decoder, at('turned.mp4')))[0]!
   const red = (x: number, y: number) => pixels[(y * 224 + x) * 3]!
   assert.ok(red(10, 10) > 200 && red(213, 10) > 200, 'the top is red from side to side')
   assert.ok(red(10, 213) < 50 && red(213, 213) < 50, 'the bottom is blue from side to side')

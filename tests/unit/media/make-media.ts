@@ -38,14 +38,7 @@ export const tone = (seconds: number) =>
   ['-f', 'lavfi', '-i', `sine=frequency=440:sample_rate=16000:duration=${seconds}`] as const
 
 export const silence = (seconds: number) =>
-  [
-    '-f',
-    'lavfi',
-    '-i',
-    `anullsrc=sample_rate=16000:channel_layout=mono:duration=${seconds}`,
-    '-t',
-    `${seconds}`,
-  ] as const
+  ['-f', 'lavfi', '-i', `anullsrc=sample_rate=16000:channel_layout=mono`, '-t', `${seconds}`] as const
 
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
