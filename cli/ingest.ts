@@ -24,7 +24,7 @@ export async function entriesOf(path: string): Promise<readonly Entry[]> {
   const info = await stat(path).catch((cause) => {
     throw new InvalidRequestError('not-found', `There is no file or folder ${path}`, { cause })
   })
-  if (path.endsWith('.jsonl')) return readManifest(path)
+  if (path.endsWith('.jsonl')) return (await readManifest(path)).map(({ line: _, ...entry }) => entry)
   if (!info.isDirectory()) return [{ path }]
   const names = await readdir(path, { recursive: true, withFileTypes: true })
   return names

@@ -26,7 +26,7 @@ const querySchema = z.strictObject({
     .refine(({ text, video }) => text + video > 0, 'one of the weights must be above 0')
     .optional()
     .describe('How much the words weigh, and how much the pictures.'),
-  filters: z.unknown().meta(filtersDocument()),
+  filters: z.unknown().optional().meta(filtersDocument()),
   limit: z.int().min(1).max(100).default(10),
   cursor: z.string().min(1).max(512).optional().describe('`nextCursor` of the page before, with the same query.'),
   explain: z.boolean().default(false).describe('Adds reasons to each result.'),
