@@ -32,8 +32,8 @@ interface Biquad {
  *
  * It measures one channel at the given rate, as the standard does for mono: a 997 Hz sine at 0 dBFS reads -3.01 LUFS.
  * So the average of two channels reads lower than the stereo track it comes from: by 3 LU where both channels are the
- * same, and by 6 LU where they have nothing in common. At 16 kHz, energy above 8 kHz is missing, which lowers music
- * with many cymbals by some tenths of a LU.
+ * same, and by 6 LU where they have nothing in common; most music is nearer to the former. At 16 kHz, energy above 8 kHz
+ * is missing, which lowers music with many cymbals by some tenths of a LU.
  *
  * Memory: one float per 100 ms.
  */
