@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
+import { seededRandom } from '../support/vectors.ts'
+
+const KILLS = 20
+const SEED = 7
+const script = fileURLToPath(new URL('../support/crash-transform-process.ts', import.meta.url))
+
+/** Runs the child until it has acknowledged `count` records, kills it, and returns all that it acknowledged. */
+async function runAndKill(dataFolder: string, count: number): Promise<string[]> {
+  const child = spawn(process.execPath, ['--import', 'tsx', script, dataFolder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exited = once(child, 'exit')
+  const acknowledged: string[] = []
+  for await (const line of createInterface(child.stdout)) {
+    // The last line may be cut; every id that was written whole was acknowledged.
+    const id = /^acknowledged (\d+-\d+)$/.exec(line)?.[1]
+    if (id !== undefined) acknowledged.push(id)
+    if (acknowledged.length === count) child.kill('SIGKILL')
+  }
+  assert.deepEqual(await exited, [null, 'SIGKILL'])
+  return acknowledged
+}
+
+test('a process killed twenty times in the middle of consume-transform-produce loses no input and doubles no output', async () => {
+  const dataFolder = temporaryFolder()
+  const random = seededRandom(SEED)
+  const acknowledged: string[] = []
+  for (let kill = 0; kill < KILLS; kill++)
+    acknowledged.push(...(await runAndKill(dataFolder, 1 + Math.floor(random() * 400))))
+  const drain = spawnSync(process.execPath, ['--import', 'tsx', script, dataFolder, 'drain'], { stdio: 'inherit' })
+  assert.equal(drain.status, 0)
+
+  const broker = await EmbeddedBroker.open({ dataFolder })
+  const keysOf = async (topic: string) => {
+    const partitions = await Promise.all([0, 1, 2].map((partition) => broker.read(topic, partition, 0, 1_000_000)))
+    return partitions.flat().map(({ key }) => key!)
+  }
+  const [inputs, outputs] = [await keysOf('in'), await keysOf('out')]
+  await broker.close()
+  assert.equal(new Set(inputs).size, inputs.length)
+  const lost = new Set(acknowledged)
+  for (const id of inputs) lost.delete(id)
+  assert.deepEqual([...lost], [], 'acknowledged inputs that are gone')
+  assert.deepEqual(outputs.toSorted(), inputs.toSorted(), 'each input has exactly one output')
+})
