@@ -9,7 +9,7 @@
 import { fileURLToPath } from 'node:url'
 import fastifyMultipart from '@fastify/multipart'
 import fastifyStatic from '@fastify/static'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { Histogram, type Registry } from 'prom-client'
 import type { Broker } from '../ports/broker.ts'
@@ -22,6 +22,7 @@ import { addOpenApi } from './openapi.ts'
 import { handleError, handleNotFound } from './problem.ts'
 import { openRecommendationClient } from './request-reply.ts'
 import { catalogueRoutes } from './routes/catalogue.ts'
+import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { recommendationRoutes } from './routes/recommendations.ts'
 import { uploadRoutes } from './routes/uploads.ts'
@@ -83,7 +84,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   const { config, registry, newId } = deps
   const app: App = Fastify({
     loggerInstance: deps.logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }), // guards.ts logs requests, at debug
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: IDLE_TIMEOUT_MS,
@@ -94,6 +95,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
     },
   }).withTypeProvider<ZodTypeProvider>()
 
+  app.removeContentTypeParser('text/plain') // a body is JSON or a form, so that none gets past its schema
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.setErrorHandler(handleError)
@@ -120,6 +122,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   catalogueRoutes(app, deps)
   recommendationRoutes(app, deps, client)
   operationRoutes(app, deps)
+  deadLetterRoutes(app, deps)
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   await app.ready()
   return app

@@ -111,7 +111,7 @@ export function uploadOf(status: UploadStatus): z.infer<typeof uploadSchema> {
 }
 
 /** The stage after which an upload can be recommended, or asked with. */
-const LAST_STAGE = { track: 'indexed', video: 'analysed' } as const
+const LAST_STAGE = { track: 'index-embeddings', video: 'analyse-video' } as const
 
 export function stateOf({ kind, stages, failure }: UploadStatus): 'analysing' | 'ready' | 'failed' {
   if (stages[LAST_STAGE[kind]] !== undefined) return 'ready'

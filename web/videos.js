@@ -8,8 +8,8 @@ const POLL_MS = 1_000
 /** Stages of a video, in order, in words. @type {[string, string][]} */
 const STAGES = [
   ['received', 'Received'],
-  ['analysed', 'Pictures analysed'],
-  ['indexed', 'Ready'],
+  ['analyse-video', 'Pictures analysed'],
+  ['index-embeddings', 'Ready'],
 ]
 
 /**

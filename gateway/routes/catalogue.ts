@@ -61,18 +61,20 @@ export function catalogueRoutes(app: App, { catalogue, mediaStore }: GatewayDeps
   app.get(
     '/v1/tracks/:id/media',
     { schema: { ...mediaSchema, summary: "The track's file" } },
-    async ({ params: { id } }, reply) => {
+    async (request, reply) => {
+      const { id } = request.params
       const { upload } = required(await catalogue.track(id), 'track', id)
-      return sendMedia(reply, mediaStore, mediaOf(upload, id), 'track')
+      return sendMedia(request, reply, mediaStore, mediaOf(upload, id), 'track')
     },
   )
 
   app.get(
     '/v1/videos/:id/media',
     { schema: { ...mediaSchema, summary: "The video's file" } },
-    async ({ params: { id } }, reply) => {
+    async (request, reply) => {
+      const { id } = request.params
       const { upload } = required(await catalogue.video(id), 'video', id)
-      return sendMedia(reply, mediaStore, mediaOf(upload, id), 'video')
+      return sendMedia(request, reply, mediaStore, mediaOf(upload, id), 'video')
     },
   )
 }

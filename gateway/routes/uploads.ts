@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import type { Multipart } from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { InvalidRequestError } from '../../ports/errors.ts'
+import { CuestreamError, InvalidRequestError } from '../../ports/errors.ts'
 import type { MediaStore, StoredMedia } from '../../ports/media.ts'
 import type { App, GatewayDeps } from '../gateway.ts'
 import { RefusedRequestError } from '../problem.ts'
@@ -62,6 +62,10 @@ export function uploadRoutes(app: App, deps: GatewayDeps): void {
       if (Number(headers['content-length']) > config.maxUploadBytes + FORM_OVERHEAD_BYTES) throw tooLarge(config)
     },
     async handler(request, reply) {
+      if (!request.isMultipart() && request.body === undefined) {
+        const message = 'Send multipart/form-data with a file, or application/json with a uri'
+        throw new InvalidRequestError('unsupported-media-type', message, { status: 415 })
+      }
       const upload = request.isMultipart()
         ? await readForm(request, mediaStore, config)
         : fromUri(request.body as z.infer<typeof uploadByUri>)
@@ -144,7 +148,7 @@ async function readForm(
   const fields: Record<string, unknown> = {}
   let about: AboutUpload | undefined
   let media: StoredMedia | undefined
-  for await (const part of request.parts()) {
+  for await (const part of partsOf(request)) {
     if (media !== undefined) {
       throw new InvalidRequestError('form-order', 'The file is the last part of the form, and the only file')
     }
@@ -176,13 +180,32 @@ function titleOf(part: Extract<Multipart, { type: 'file' }>): string | undefined
   return name === '' ? undefined : name.slice(0, 300)
 }
 
+/** The form's parts; what is wrong with the form itself is the caller's. */
+async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
+  try {
+    yield* request.parts()
+  } catch (cause) {
+    throw brokenForm(cause)
+  }
+}
+
 async function* bounded(content: AsyncIterable<Buffer>, config: GatewayDeps['config']): AsyncGenerator<Buffer> {
   let bytes = 0
-  for await (const chunk of content) {
-    bytes += chunk.length
-    if (bytes > config.maxUploadBytes) throw tooLarge(config)
-    yield chunk
+  try {
+    for await (const chunk of content) {
+      bytes += chunk.length
+      if (bytes > config.maxUploadBytes) throw tooLarge(config)
+      yield chunk
+    }
+  } catch (cause) {
+    throw brokenForm(cause)
   }
+}
+
+/** The parser's own errors have a status where it meant one; the others say how the form is malformed. */
+function brokenForm(cause: unknown): unknown {
+  if (!(cause instanceof Error) || cause instanceof CuestreamError || 'statusCode' in cause) return cause
+  return new InvalidRequestError('invalid-form', `The form breaks off or is malformed: ${cause.message}`, { cause })
 }
 
 function tooLarge({ maxUploadBytes }: GatewayDeps['config']): InvalidRequestError {

@@ -45,7 +45,8 @@ export function data2text(tags: TagsByCategory, random: () => number): string {
   for (let i = 0; i < order.length; i++) {
     const category = order[i]!
     const forms = compressed[`${category}+${order[i + 1]}`]
-    if (forms !== undefined && !isInstrumental(facts, order[i + 1]) && random() < 0.6) {
+    const plain = isInstrumental(facts, category) || isInstrumental(facts, order[i + 1])
+    if (forms !== undefined && !plain && random() < 0.6) {
       sentences.push(pick(forms, random).replace('{0}', facts[category]!).replace('{1}', facts[order[++i]!]!))
     } else {
       sentences.push(sentence(category, facts, random))

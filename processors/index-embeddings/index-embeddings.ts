@@ -7,7 +7,7 @@
  *
  * Key: uploadId; the inputs are co-partitioned, so one upload's records are handled one after the other.
  * Delivery: at least once; every write is an upsert by (id, release) or a section of a document, so a record that comes
- * again changes nothing: effectively once in the index.
+ * again changes nothing: effectively once in the index. A stage is recorded under its processor's name, done or failed.
  */
 import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
@@ -81,23 +81,25 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
     }
     case 'music.tagged.v1': {
       const { value } = record
-      if (value.source === 'soundtrack') return
+      const kind = value.source === 'track' ? 'track' : 'video'
+      await catalogue.recordStage({ id: record.key, kind }, 'analyse-music', value.taggedAt)
+      if (kind === 'video') return
       await catalogue.putTrack(record.key, { tagged: value })
-      await catalogue.recordStage({ id: record.key, kind: 'track' }, 'analysed', value.taggedAt)
       return refreshAttributes(record.key, deps)
     }
     case 'music.described.v1': {
       const { value } = record
-      if (value.source === 'soundtrack') return
-      await catalogue.putTrack(record.key, { described: value })
-      return catalogue.recordStage({ id: record.key, kind: 'track' }, 'described', value.describedAt)
+      const kind = value.source === 'track' ? 'track' : 'video'
+      await catalogue.recordStage({ id: record.key, kind }, 'describe-music', value.describedAt)
+      if (kind === 'video') return
+      return catalogue.putTrack(record.key, { described: value })
     }
     case 'video.features.v1': {
       const { value } = record
       const { segments, dims, segmentSeconds, durationSeconds } = value
       const features = { encoderId: value.encoder.id, values: unpackFloats(value.values), segments, dims }
       await catalogue.putVideo(record.key, { features: { ...features, segmentSeconds, durationSeconds } })
-      return catalogue.recordStage({ id: record.key, kind: 'video' }, 'analysed', value.computedAt)
+      return catalogue.recordStage({ id: record.key, kind: 'video' }, 'analyse-video', value.computedAt)
     }
     case 'music.embedded.v1': {
       const { trackId: id, release, dims } = record.value
@@ -105,16 +107,16 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
       await index.create(name, dims)
       const attributes = trackAttributes((await catalogue.track(id)) ?? { id })
       await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes }])
-      await catalogue.recordStage({ id, kind: 'track' }, 'embedded', record.value.embeddedAt)
-      return catalogue.recordStage({ id, kind: 'track' }, 'indexed', now())
+      await catalogue.recordStage({ id, kind: 'track' }, 'embed-music', record.value.embeddedAt)
+      return catalogue.recordStage({ id, kind: 'track' }, 'index-embeddings', now())
     }
     case 'video.embedded.v1': {
       const { videoId: id, release, dims } = record.value
       const name = { release, kind: 'video' } as const
       await index.create(name, dims)
       await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes: {} }])
-      await catalogue.recordStage({ id, kind: 'video' }, 'embedded', record.value.embeddedAt)
-      return catalogue.recordStage({ id, kind: 'video' }, 'indexed', now())
+      await catalogue.recordStage({ id, kind: 'video' }, 'embed-video', record.value.embeddedAt)
+      return catalogue.recordStage({ id, kind: 'video' }, 'index-embeddings', now())
     }
     case 'uploads.removed.v1':
       return forget(record.key, deps)

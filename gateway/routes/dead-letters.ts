@@ -1,0 +1,112 @@
+/** /v1/dead-letters: what could not be processed, why, and trying again. */
+import { z } from 'zod'
+import type { Catalogue } from '../../ports/catalogue.ts'
+import { deadLetters, type FiledLetter, findDeadLetter, redrive } from '../../runtime/dead-letter-desk.ts'
+import { topics } from '../../topics/topics.ts'
+import type { App, GatewayDeps } from '../gateway.ts'
+import { problems } from '../responses.ts'
+
+/** More than this are counted, not listed. */
+const MOST_LISTED = 1_000
+
+const letterSchema = z
+  .object({
+    position: z.string().describe('topic/partition/offset, to show or redrive it by.'),
+    key: z.string().nullable(),
+    stage: z.string(),
+    code: z.string(),
+    message: z.string(),
+    attempts: z.int(),
+    at: z.number().describe('Unix epoch, ms.'),
+    open: z.boolean().describe('False once the stage has done this upload after all, or the upload is gone.'),
+  })
+  .meta({ id: 'DeadLetter' })
+
+const positionSchema = z.string().min(3).max(300)
+
+export function deadLetterRoutes(app: App, { broker, codec, catalogue }: GatewayDeps): void {
+  async function openLetters(all: boolean): Promise<(FiledLetter & { open: boolean })[]> {
+    const letters: (FiledLetter & { open: boolean })[] = []
+    for await (const letter of deadLetters(broker, topics)) {
+      const open = await isOpen(letter, catalogue)
+      if (open || all) letters.push({ ...letter, open })
+      if (letters.length >= MOST_LISTED) break
+    }
+    return letters
+  }
+
+  app.get(
+    '/v1/dead-letters',
+    {
+      schema: {
+        summary: 'Dead letters that are still open, with their causes',
+        querystring: z.strictObject({ all: z.stringbool().default(false).describe('Also those that are settled.') }),
+        response: { 200: z.object({ items: z.array(letterSchema) }), ...problems(400) },
+      },
+    },
+    async ({ query: { all } }) => ({ items: (await openLetters(all)).map(present) }),
+  )
+
+  app.get(
+    '/v1/dead-letters/:position',
+    {
+      schema: {
+        summary: 'One dead letter: cause, headers and value',
+        params: z.object({ position: positionSchema }),
+        response: {
+          200: letterSchema.extend({
+            topic: z.string(),
+            headers: z.record(z.string(), z.string()),
+            value: z.unknown().describe('Decoded, where it decodes; else base64 in `bytes`.'),
+          }),
+          ...problems(404),
+        },
+      },
+    },
+    async ({ params: { position } }) => {
+      const letter = await findDeadLetter(broker, topics, position)
+      const topic = topics.find(({ name }) => name === letter.cause.topic)
+      const bytes = letter.record.value
+      const value =
+        topic === undefined || bytes === null
+          ? null
+          : await codec.decode(topic, bytes).catch(() => ({ bytes: Buffer.from(bytes).toString('base64') }))
+      const open = await isOpen(letter, catalogue)
+      return { ...present({ ...letter, open }), topic: letter.cause.topic, headers: letter.record.headers, value }
+    },
+  )
+
+  app.post(
+    '/v1/dead-letters/redrive',
+    {
+      schema: {
+        summary: 'Put dead letters back on their topics, for the stage that failed',
+        body: z.union([
+          z.strictObject({ positions: z.array(positionSchema).min(1).max(MOST_LISTED) }),
+          z.strictObject({ all: z.literal(true).describe('Every open one.') }),
+        ]),
+        response: { 202: z.object({ redriven: z.int() }), ...problems(400, 404) },
+      },
+    },
+    async ({ body }, reply) => {
+      const letters =
+        'all' in body
+          ? await openLetters(false)
+          : await Promise.all(body.positions.map((position) => findDeadLetter(broker, topics, position)))
+      return reply.code(202).send({ redriven: await redrive(broker, letters) })
+    },
+  )
+}
+
+/** A letter is settled when its upload no longer carries that stage's failure; one of no upload stays open. */
+async function isOpen({ record, cause }: FiledLetter, catalogue: Catalogue): Promise<boolean> {
+  const id = record.key?.split('/')[0]
+  if (id === undefined || !cause.topic.match(/^(uploads|music|video)\./)) return true
+  const upload = await catalogue.upload(id)
+  return upload !== undefined && upload.failure?.stage === cause.stage && upload.failure.at >= cause.at
+}
+
+function present({ position, cause, record, open }: FiledLetter & { open: boolean }): z.infer<typeof letterSchema> {
+  const { stage, code, message, attempts, at } = cause
+  return { position, key: record.key, stage, code, message, attempts, at, open }
+}

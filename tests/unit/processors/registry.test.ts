@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { outside, processors } from '../../../processors/registry.ts'
+import { topics } from '../../../topics/topics.ts'
+
+describe('the graph of processors and topics', () => {
+  const writers = new Map<string, string[]>()
+  const readers = new Map<string, string[]>()
+  const note = (map: Map<string, string[]>, topic: string, name: string) =>
+    map.set(topic, [...(map.get(topic) ?? []), name])
+  for (const processor of processors) {
+    for (const topic of processor.from) note(readers, topic.name, processor.name)
+    for (const topic of processor.to) note(writers, topic.name, processor.name)
+  }
+  for (const [name, names] of Object.entries(outside.writes)) for (const topic of names) note(writers, topic, name)
+  for (const [name, names] of Object.entries(outside.reads)) for (const topic of names) note(readers, topic, name)
+
+  test('it has eight processors, each named verb-noun and once', () => {
+    const names = processors.map(({ name }) => name)
+    assert.equal(new Set(names).size, 8)
+    for (const name of names) assert.match(name, /^[a-z]+-[a-z]+$/)
+  })
+
+  test('every topic has one writer', () => {
+    for (const { name } of topics) assert.equal(writers.get(name)?.length, 1, `${name}: ${writers.get(name)}`)
+  })
+
+  test('every topic is read', () => {
+    for (const { name } of topics) assert.ok(readers.get(name)?.length, `${name} has no reader`)
+  })
+
+  test('no processor reads what comes of its own output', () => {
+    const visit = (name: string, path: readonly string[]): void => {
+      assert.ok(!path.includes(name), `cycle: ${[...path, name].join(' → ')}`)
+      const processor = processors.find((candidate) => candidate.name === name)
+      for (const topic of processor?.to ?? []) {
+        for (const reader of readers.get(topic.name) ?? []) visit(reader, [...path, name])
+      }
+    }
+    for (const { name } of processors) visit(name, [])
+  })
+
+  test('the inputs of a joining stage have the same number of partitions, so that one task sees all of an id', () => {
+    for (const processor of processors) {
+      const counts = new Set(processor.from.map(({ partitions }) => partitions))
+      assert.equal(counts.size, 1, `${processor.name} reads topics of ${[...counts]} partitions`)
+    }
+  })
+})

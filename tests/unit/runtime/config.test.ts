@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { configurationTable, loadConfig } from '../../../runtime/config.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
+
+describe('configuration', () => {
+  const folder = temporaryFolder()
+  const file = join(folder, 'cuestream.json')
+
+  test('flags win over the environment, and the environment over the file', () => {
+    writeFileSync(file, JSON.stringify({ port: 1111, seed: 7, logLevel: 'warn' }))
+    const config = loadConfig({ file, env: { CUESTREAM_PORT: '2222', CUESTREAM_SEED: '8' }, flags: { port: 3333 } })
+    assert.deepEqual([config.port, config.seed, config.logLevel], [3333, 8, 'warn'])
+  })
+
+  test('every bad key is reported at once, by the name it was given under', () => {
+    writeFileSync(file, JSON.stringify({ seed: -1, colour: 'red' }))
+    const env = { CUESTREAM_PORT: 'http', CUESTREAM_DEADLINE: '5', HOME: '/root' }
+    assert.throws(
+      () => loadConfig({ file, env, flags: { logLevel: 'loud' } }),
+      (error: Error) => {
+        for (const name of [
+          `${file}: Too small`,
+          `${file}: there is no such key`,
+          'CUESTREAM_PORT',
+          'CUESTREAM_DEADLINE',
+          '--log-level',
+        ]) {
+          assert.ok(error.message.includes(name), `${name} is missing in: ${error.message}`)
+        }
+        return true
+      },
+    )
+  })
+
+  test('a file that is missing or not JSON is an error that names it', () => {
+    assert.throws(() => loadConfig({ env: {}, file: join(folder, 'none.json') }), /none\.json does not exist/)
+    writeFileSync(file, 'port: 1')
+    assert.throws(() => loadConfig({ env: {}, file }), /is not JSON/)
+  })
+
+  test('lists come as commas or as arrays, switches as words', () => {
+    const config = loadConfig({
+      env: { CUESTREAM_MEDIA_HOSTS: 'a.example, b.example', CUESTREAM_ALLOW_PRIVATE_HOSTS: 'false' },
+    })
+    assert.deepEqual(config.mediaHosts, ['a.example', 'b.example'])
+    assert.equal(config.allowPrivateHosts, false)
+  })
+
+  test('the configuration cannot be changed once read', () => {
+    const config = loadConfig({ env: {} }) as { port: number }
+    assert.throws(() => {
+      config.port = 1
+    }, TypeError)
+  })
+
+  test('docs/configuration.md is the table that the schema gives', () => {
+    const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8')
+    assert.ok(page.includes(configurationTable()), 'run `npm run docs`')
+  })
+})
