@@ -67,7 +67,7 @@ export async function pullProfile(profile: Profile, options: PullOptions): Promi
 
     const url = sourceUrl(profile, file, options)
     if (status !== 'present' && url !== null) {
-      found = await downloadFile(
+      const downloaded = await downloadFile(
         {
           url,
           path: filePath,
@@ -79,8 +79,15 @@ export async function pullProfile(profile: Profile, options: PullOptions): Promi
             options.onProgress?.({ file: file.name, receivedBytes, totalBytes }),
         },
         patience,
-      )
-      status = 'downloaded'
+      ).catch((error: unknown) => {
+        // A mirror need not have what only the operator has.
+        if (file.url === null && error instanceof SetupError && error.code === 'pull-refused') return undefined
+        throw error
+      })
+      if (downloaded !== undefined) {
+        found = downloaded
+        status = 'downloaded'
+      }
     }
 
     const recorded = expected === null && found !== undefined

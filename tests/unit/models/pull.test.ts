@@ -369,7 +369,7 @@ test('a hash that nobody knew is recorded by the first pull, which says so, and 
 })
 
 test('a file that only the operator has is named when it is missing, and recorded once it is there', async (context) => {
-  const { pull, requests, target } = await arrange(context, (_, response) => response.end(), {
+  const { pull, requests, target } = await arrange(context, (_, response) => response.writeHead(404).end(), {
     url: null,
     sha256: null,
     bytes: null,
@@ -383,6 +383,8 @@ test('a file that only the operator has is named when it is missing, and recorde
   await writeFile(target, 'changed')
   assert.equal((await pull({ mirror: undefined }))[0]?.status, 'tampered')
   assert.equal(requests.length, 0)
+  await rm(target)
+  assert.equal((await pull())[0]?.status, 'missing', 'a mirror without it fails the pull')
 })
 
 test('a mirror that is no web address is refused', async (context) => {
