@@ -2,17 +2,18 @@
  * Where a piece lies on the circumplex of moods (Russell 1980), and how well each mood word fits there.
  *
  *     tempo, mode, density, loudness, timbre ─┐
- *     tagger hints (fast, quiet, happy, sad) ─┴──▶ (valence, arousal) ──▶ evidence for each mood
+ *     labels of the taggers ──────────────────┴──▶ (valence, arousal) ──▶ evidence for each mood
  *
  * The taggers' own mood words are weak, so mood rests first on the cues that listeners use. Their order of weight follows
  * the literature: arousal by tempo, then event density and loudness, then timbre; valence by mode first, then tempo
  * (Gabrielsson & Lindström 2010; Eerola, Friberg & Bresin 2013; Juslin & Lindström 2010). Valence is the less certain of
  * the two, as in every study of the field (Yang & Chen 2012).
  *
- * A mood's place is the norm of its word (Warriner, Kuperman & Brysbaert 2013: valence and arousal of English lemmas,
- * centred and scaled to -1 … 1), moved by how musicians use the word in the MusicCaps descriptions (Agostinelli et al.
- * 2023): how much oftener it stands beside fast than slow, and beside pleasant than unpleasant words, as tanh of half the
- * log odds against all clips, with a pseudo-count of 30 clips for the norm. The places are in vocabulary.json.
+ * The place of a mood is the norm of its word (Warriner, Kuperman & Brysbaert 2013, English lemmas; valence less 5.06 by
+ * 3, arousal less 4.5 by 2), moved by how musicians use the word in the MusicCaps descriptions (Agostinelli et al. 2023):
+ * how much oftener it stands beside fast than slow words, and beside pleasant than unpleasant ones (sets balanced in
+ * arousal), as tanh of half the log odds against all clips; the norm counts as 30 clips. A tagger's label has its place by
+ * MusicCaps alone, with 30 clips for 0. The places are in vocabulary.json.
  */
 import type { MusicDescriptors, SegmentDescriptors } from './dsp/music-dsp.ts'
 
@@ -25,9 +26,9 @@ export interface CircumplexPlace {
 
 /** What the taggers hear that bears on mood, as natural-log odds against the labels' base rates. */
 export interface MoodHints {
-  /** fast, loud, beat, party against slow, quiet, soft, mellow. */
+  /** Labels of fast music against labels of slow music. */
   readonly arousal: number
-  /** happy against sad. */
+  /** Labels of pleasant music against labels of unpleasant music. */
   readonly valence: number
 }
 
@@ -56,9 +57,9 @@ const USUAL = {
 /** Tempo confidence at which a tempo counts half. */
 const HALF_TRUSTED_TEMPO = 0.15
 
-/** Weights of the cues; where a piece of usual music ends up is spread as much as MUSIC_AT_LARGE and CUE_ERROR say together. */
-const AROUSAL = { tempo: 0.4, onsetRate: 0.2, loudness: 0.1, brightness: 0.1, percussiveness: 0.2, hint: 0.25 }
-const VALENCE = { majorness: 0.85, tempo: 0.2, brightness: 0.1, hint: 0.15 }
+/** Weights of the cues. Usual music comes to lie as widely spread as MUSIC_AT_LARGE and CUE_ERROR say together, or a little less. */
+const AROUSAL = { tempo: 0.55, onsetRate: 0.2, loudness: 0.15, brightness: 0.1, percussiveness: 0.15, hint: 0.35 }
+const VALENCE = { majorness: 0.85, tempo: 0.25, brightness: 0.1, hint: 0.35 }
 /** A cue counts up to this many spreads. */
 const MOST = 2
 

@@ -14,7 +14,7 @@ import { MUSIC_DESCRIPTORS, type MusicDescriptor, type MusicLayout, musicLayout 
 import type { FeatureSequence } from '../../ports/encoder.ts'
 import type { MusicDescriptors } from './dsp/music-dsp.ts'
 import { type MoodCues, type MoodHints, moodCues, moodEvidence, placeOnCircumplex } from './mood.ts'
-import { audibleTags, type Category, type Clause } from './vocabulary.ts'
+import { audibleTags, type Category, type Clause, labelPlaces } from './vocabulary.ts'
 
 export interface TagConfidence {
   readonly category: Category
@@ -38,17 +38,9 @@ const MOST_EVIDENCE = 4
 /** What the labels for a mood's word count beside its place on the circumplex: they are weak. */
 const MOOD_LABEL_WEIGHT = 0.25
 
-const AROUSAL_HINTS: Clause = {
-  'mtt:fast': 1,
-  'mtt:loud': 1,
-  'msd:party': 0.5,
-  'msd:dance': 0.5,
-  'mtt:slow': -1,
-  'mtt:quiet': -1,
-  'mtt:soft': -0.5,
-  'msd:Mellow': -0.5,
-}
-const VALENCE_HINTS: Clause = { 'msd:happy': 1, 'msd:sad': -1 }
+/** What the labels say of mood, from their own places on the circumplex. */
+const AROUSAL_HINTS: Clause = Object.fromEntries(labelPlaces.map(([label, [, arousal]]) => [label, arousal]))
+const VALENCE_HINTS: Clause = Object.fromEntries(labelPlaces.map(([label, [valence]]) => [label, valence]))
 
 /** Columns of music features for taggers of this embedding width. */
 export function musicFeatureLayout(embeddingDims: number): MusicLayout {

@@ -46,5 +46,12 @@ export const audibleTags: readonly VocabularyTag[] = vocabulary.filter(
   (tag) => tag.evidence.length > 0 || tag.circumplex !== undefined,
 )
 
+/**
+ * Where the music lies on the circumplex that the taggers' labels are said of, shrunk to 0 where they are seldom said
+ * (mood.ts says how the places were found). Labels that describe no sound, such as decades, have none.
+ */
+export const labelPlaces: readonly (readonly [label: string, place: readonly [valence: number, arousal: number]])[] =
+  Object.entries(data.labels as Record<string, number[]>).map(([label, place]) => [label, [place[0]!, place[1]!]])
+
 /** Changes whenever the columns or their meaning do. */
 export const vocabularySha256: string = createHash('sha256').update(JSON.stringify(data)).digest('hex')
