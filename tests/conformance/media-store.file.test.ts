@@ -1,13 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after } from 'node:test'
 import { openFileMediaStore } from '../../adapters/media/file-media-store.ts'
+import { temporaryFolder } from '../support/temporary-folder.ts'
 import { mediaStoreConformance } from './media-store.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'cuestream-media-store-'))
-after(() => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
+let stores = 0
 
-mediaStoreConformance('file', {
-  open: ({ maxBytes }) => openFileMediaStore({ folder: mkdtempSync(join(folder, 'store-')), maxBytes }),
+mediaStoreConformance('the file adapter', {
+  open: ({ maxBytes }) => openFileMediaStore({ folder: `${folder}/${stores++}`, maxBytes }),
 })

@@ -7,9 +7,9 @@ import { after, before, beforeEach, test } from 'node:test'
 import { type Address, type MediaFetcherOptions, mediaFetcher } from '../../../adapters/media/fetch.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
 import { isPublicAddress } from '../../../adapters/media/public-address.ts'
-import { scratchFolder } from './make-media.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
-const scratch = scratchFolder()
+const scratch = temporaryFolder()
 const loopback: Address = { address: '127.0.0.1', family: 4 }
 
 const requests: string[] = []

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ffmpegDecoder } from '../../../adapters/media/ffmpeg-decoder.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import {
   binaries,
   ffmpeg,
@@ -12,12 +13,11 @@ import {
   readFrames,
   readSamples,
   sampleCount,
-  scratchFolder,
   silence,
   tone,
 } from './make-media.ts'
 
-const folder = scratchFolder()
+const folder = temporaryFolder()
 const decoder = ffmpegDecoder(binaries)
 const at = (name: string) => join(folder, name)
 

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, symlinkSync, utimesSync, writeFile
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
-import { scratchFolder } from './make-media.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
-const scratch = scratchFolder()
+const scratch = temporaryFolder()
 const newFolder = () => mkdtempSync(join(scratch, 'store-'))
 
 async function* bytes(...parts: string[]): AsyncGenerator<Uint8Array> {

@@ -3,9 +3,9 @@ import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { findFfmpeg, makeRunnable } from '../../../adapters/media/find-ffmpeg.ts'
-import { scratchFolder } from './make-media.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
-const folder = scratchFolder()
+const folder = temporaryFolder()
 const cacheFolder = join(folder, 'cache')
 
 /** A folder with programs that answer `-version` as ffmpeg and ffprobe do. */

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { ffmpegDecoder } from '../../../adapters/media/ffmpeg-decoder.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { aviWithInnerFile, claimDuration, claimPictureSize, hlsPlaylist, movWithExternalData } from './hostile-files.ts'
 import {
   binaries,
@@ -15,12 +16,11 @@ import {
   readFrames,
   readSamples,
   sampleCount,
-  scratchFolder,
   silence,
   tone,
 } from './make-media.ts'
 
-const folder = scratchFolder()
+const folder = temporaryFolder()
 const at = (name: string) => join(folder, name)
 const decoder = ffmpegDecoder(binaries)
 

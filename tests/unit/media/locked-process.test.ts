@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 import { startLocked } from '../../../adapters/media/locked-process.ts'
-import { binaries, collect, scratchFolder } from './make-media.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
+import { binaries, collect } from './make-media.ts'
 
 const limits = { prlimit: binaries.prlimit, maxMemoryBytes: 300 * 2 ** 20, maxCpuSeconds: 7 }
 
@@ -24,7 +25,7 @@ test('the decoder sees nothing of our environment', async () => {
 })
 
 test('the decoder starts in an empty folder, which is gone afterwards', async () => {
-  const own = scratchFolder()
+  const own = temporaryFolder()
   const before = tmpdir()
   process.env.TMPDIR = own
   try {

@@ -1,20 +1,12 @@
-/** Media made by ffmpeg itself for tests, in a scratch folder that is removed at the end. */
+/** Media made by ffmpeg itself for tests. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after } from 'node:test'
 import { promisify } from 'node:util'
 import { findFfmpeg } from '../../../adapters/media/find-ffmpeg.ts'
 import type { FrameBatch, MediaDecoder } from '../../../ports/media.ts'
 
 const run = promisify(execFile)
-
-export function scratchFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'cuestream-media-test-'))
-  after(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 /** What a user gets; CUESTREAM_FFMPEG and CUESTREAM_FFPROBE run the same tests on another build. */
 export const binaries = await findFfmpeg({

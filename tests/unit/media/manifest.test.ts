@@ -3,9 +3,9 @@ import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readManifest } from '../../../cli/manifest.ts'
-import { scratchFolder } from './make-media.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
 
-const outside = realpathSync(scratchFolder())
+const outside = realpathSync(temporaryFolder())
 const folder = join(outside, 'media')
 mkdirSync(join(folder, 'deep'), { recursive: true })
 for (const path of [join(outside, 'secret.mp3'), join(folder, 'a.mp3'), join(folder, 'deep', 'b.mp4')])
