@@ -1,7 +1,7 @@
 /** The command line: `cuestream <command>`. */
 import { Command, InvalidArgumentError } from 'commander'
 import { CuestreamError } from '../ports/errors.ts'
-import { type Config, loadConfig } from '../runtime/config.ts'
+import { loadConfig } from '../runtime/config.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { ingestCommand } from './commands/ingest.ts'
@@ -11,14 +11,7 @@ import { runCommand } from './commands/run.ts'
 import { statusCommand } from './commands/status.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
-
-/** What every command gets: configuration from its flags and the environment, and the log. */
-export interface Context {
-  readonly config: Config
-  readonly logger: ReturnType<typeof createLogger>
-}
-
-export type OpenContext = (options?: { logLevel?: Config['logLevel'] }) => Context
+import type { OpenContext } from './context.ts'
 
 const program = new Command('cuestream')
   .description('Live, language-guided music recommendation for video.')

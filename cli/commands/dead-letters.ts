@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { InvalidRequestError } from '../../ports/errors.ts'
-import type { OpenContext } from '../main.ts'
+import type { OpenContext } from '../context.ts'
 import { withService } from '../service.ts'
 import { say, table } from '../terminal.ts'
 

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander'
+import type { OpenContext } from '../context.ts'
 import { entriesOf, ingest, sayReport } from '../ingest.ts'
-import type { OpenContext } from '../main.ts'
 import { withService } from '../service.ts'
 
 interface Flags {

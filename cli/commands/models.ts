@@ -3,7 +3,7 @@ import { readProfile } from '../../adapters/models/profile.ts'
 import { verifyProfile } from '../../adapters/models/profile-files.ts'
 import { pullProfile } from '../../adapters/models/pull.ts'
 import type { Config } from '../../runtime/config.ts'
-import type { OpenContext } from '../main.ts'
+import type { OpenContext } from '../context.ts'
 import { dataPaths, repositoryPaths } from '../paths.ts'
 import { progressBar, say, table } from '../terminal.ts'
 

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import type { OpenContext } from '../main.ts'
+import type { OpenContext } from '../context.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'
 import { untilStopped } from './until-stopped.ts'

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { readFolderOwner } from '../../adapters/embedded/folder-lock.ts'
 import { connectApi, type PipelineView } from '../api-client.ts'
-import type { OpenContext } from '../main.ts'
+import type { OpenContext } from '../context.ts'
 import { openProduct } from '../open-product.ts'
 import { dataPaths } from '../paths.ts'
 import { say, table } from '../terminal.ts'

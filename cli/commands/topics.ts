@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { outside, processors } from '../../processors/registry.ts'
 import { topics } from '../../topics/topics.ts'
-import type { OpenContext } from '../main.ts'
+import type { OpenContext } from '../context.ts'
 import { say, table } from '../terminal.ts'
 
 export const topicsCommand = (_open: OpenContext) =>

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { type ApiClient, connectApi } from '../api-client.ts'
+import type { OpenContext } from '../context.ts'
 import { entriesOf, ingest, sayReport } from '../ingest.ts'
-import type { OpenContext } from '../main.ts'
 import { repositoryPaths } from '../paths.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'

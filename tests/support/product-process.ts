@@ -1,0 +1,61 @@
+/** The product as a user runs it: `cuestream up` in a process of its own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const bin = fileURLToPath(new URL('../../cli/bin.js', import.meta.url))
+
+export interface ProductProcess {
+  readonly url: string
+  readonly process: ChildProcess
+  /** SIGKILL: no chance to clean up. */
+  kill(): Promise<void>
+  /** SIGTERM, and the exit code that it ends with. */
+  stop(): Promise<number | null>
+}
+
+/** @returns once the gateway answers. Rejects with the output if the process ends before. */
+export async function startProduct(
+  dataFolder: string,
+  { args = ['up', '--no-samples'], env = {} }: { args?: readonly string[]; env?: Record<string, string> } = {},
+): Promise<ProductProcess> {
+  const child = spawn(process.execPath, [bin, '--data-folder', dataFolder, '--port', '0', ...args], {
+    env: { ...process.env, NO_COLOR: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  let output = ''
+  child.stderr.on('data', (chunk) => {
+    output = (output + chunk).slice(-4_000)
+  })
+  const url = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      output += `${line}\n`
+      const found = /^Cuestream is up: (\S+)$/.exec(line)
+      if (found !== null) resolve(found[1]!)
+    })
+    void exited.then((code) => reject(new Error(`cuestream ended with ${code}:\n${output}`)))
+  })
+  const end = (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    return exited
+  }
+  return { url, process: child, kill: async () => void (await end('SIGKILL')), stop: () => end('SIGTERM') }
+}
+
+/** Runs a command to its end. */
+export async function runCommand(dataFolder: string, args: readonly string[]) {
+  const child = spawn(process.execPath, [bin, '--data-folder', dataFolder, ...args], {
+    env: { ...process.env, NO_COLOR: '1', CUESTREAM_PORT: '0' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk
+  })
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { code, stdout, stderr }
+}
