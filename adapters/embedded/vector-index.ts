@@ -38,8 +38,8 @@ const NORM_TOLERANCE = 1e-3
 const MAX_ID_BYTES = 512
 const KEY_BYTES = 8
 /** From the graph we take what the filter's selectivity asks for, times this, plus a few. */
-const OVERFETCH = 1.5
-const OVERFETCH_ROWS = 32
+const OVERFETCH = 2
+const OVERFETCH_ROWS = 64
 
 export async function openVectorIndex(options: EmbeddedVectorIndexOptions): Promise<EmbeddedVectorIndex> {
   const { folder, exactBelow = EXACT_BELOW } = options

@@ -107,6 +107,7 @@ describe('the HNSW graph of the embedded vector index', () => {
     index = await opened(folder, 500)
     await index.remove(music, ['row-0', 'row-1'])
     await index.upsert(music, [{ ...rows[2]!, vector: rows[3]!.vector }])
+    await index.settled()
     await index.close()
     for (const file of cacheFiles(folder)) assert.notEqual(file, before[0])
     writeFileSync(before[0]!, cache)
