@@ -72,30 +72,20 @@ export class BrokerLog {
    * @throws SetupError 'topic-changed' when a topic would turn from compacted to timed retention or back.
    */
   async ensureTopics(topics: readonly TopicSettings[]): Promise<readonly string[]> {
-    const grown: string[] = []
-    const states: TopicState[] = []
-    let nextId = 1 + Math.max(0, ...[...this.#states.values()].map((state) => state.id))
-    for (const topic of topics) {
-      if (!Number.isInteger(topic.partitions) || topic.partitions < 1 || topic.partitions > MOST_PARTITIONS) {
-        throw new SetupError('bad-topic', `topic ${topic.name} asks for ${topic.partitions} partitions`)
-      }
-      const earlier = this.#states.get(topic.name)
-      if (earlier !== undefined && (earlier.retention === 'compacted') !== (topic.retention === 'compacted')) {
-        throw new SetupError(
-          'topic-changed',
-          `topic ${topic.name} cannot change between compacted and timed retention; define a new version of the topic`,
-        )
-      }
-      const { name, retention, maxRecordBytes } = topic
-      const partitions = Math.max(topic.partitions, earlier?.partitions ?? 0)
-      if (earlier !== undefined && partitions > earlier.partitions) grown.push(name)
-      states.push({ id: earlier?.id ?? nextId++, name, partitions, retention, maxRecordBytes })
-    }
-    await this.transact(() => {
-      for (const state of states) this.#topics.put(state.name, state)
+    const states = await this.transact(() => {
+      const known = new Map([...this.#topics.getRange()].map(({ key, value }) => [key, value]))
+      let lastId = Math.max(0, ...[...known.values()].map(({ id }) => id))
+      return topics.map((topic) => {
+        const state = nextState(topic, known.get(topic.name), () => ++lastId)
+        this.#topics.put(state.name, state)
+        return state
+      })
     })
+    const grown = states.filter(
+      ({ name, partitions }) => (this.#states.get(name)?.partitions ?? partitions) < partitions,
+    )
     for (const state of states) this.#states.set(state.name, state)
-    return grown
+    return grown.map(({ name }) => name)
   }
 
   topics(): readonly TopicState[] {
@@ -107,6 +97,18 @@ export class BrokerLog {
     const state = this.#states.get(name)
     if (state === undefined) throw new SetupError('unknown-topic', `there is no topic ${name}; create it first`)
     return state
+  }
+
+  /** @throws SetupError 'unknown-topic', 'unknown-partition' */
+  partitionOf(name: string, partition: number): TopicState {
+    const topic = this.topic(name)
+    if (!isPartitionOf(topic, partition)) {
+      throw new SetupError(
+        'unknown-partition',
+        `topic ${name} has ${topic.partitions} partitions, not one ${partition}`,
+      )
+    }
+    return topic
   }
 
   /** @throws SetupError 'unknown-topic', InvalidRecordError 'null-key', 'record-too-large', 'unknown-partition' */
@@ -131,8 +133,8 @@ export class BrokerLog {
         `record ${record.key} has ${bytes.length} bytes and topic ${topic.name} takes ${topic.maxRecordBytes}`,
       )
     }
-    const partition = record.partition ?? this.#partitionOf(topic, record.partitionBy ?? record.key)
-    if (!Number.isInteger(partition) || partition < 0 || partition >= topic.partitions) {
+    const partition = record.partition ?? this.#choosePartition(topic, record.partitionBy ?? record.key)
+    if (!isPartitionOf(topic, partition)) {
       throw new InvalidRecordError(
         'unknown-partition',
         `record ${record.key} names partition ${partition} and topic ${topic.name} has ${topic.partitions}`,
@@ -141,7 +143,7 @@ export class BrokerLog {
     return { topic, partition, key: record.key, bytes, tombstone: record.value === null }
   }
 
-  #partitionOf(topic: TopicState, key: string | null): number {
+  #choosePartition(topic: TopicState, key: string | null): number {
     if (key !== null) return partitionForKey(key, topic.partitions)
     const turn = this.#roundRobin.get(topic.name) ?? 0
     this.#roundRobin.set(topic.name, turn + 1)
@@ -322,4 +324,23 @@ export class BrokerLog {
 
 function partitionName(topic: string, partition: number): string {
   return `${partition} ${topic}`
+}
+
+function isPartitionOf(topic: TopicState, partition: number): boolean {
+  return Number.isInteger(partition) && partition >= 0 && partition < topic.partitions
+}
+
+function nextState(topic: TopicSettings, earlier: TopicState | undefined, newId: () => number): TopicState {
+  const { name, retention, maxRecordBytes } = topic
+  if (!Number.isInteger(topic.partitions) || topic.partitions < 1 || topic.partitions > MOST_PARTITIONS) {
+    throw new SetupError('bad-topic', `topic ${name} asks for ${topic.partitions} partitions`)
+  }
+  if (earlier !== undefined && (earlier.retention === 'compacted') !== (retention === 'compacted')) {
+    throw new SetupError(
+      'topic-changed',
+      `topic ${name} cannot change between compacted and timed retention; define a new version of the topic`,
+    )
+  }
+  const partitions = Math.max(topic.partitions, earlier?.partitions ?? 0)
+  return { id: earlier?.id ?? newId(), name, partitions, retention, maxRecordBytes }
 }

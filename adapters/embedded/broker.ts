@@ -74,9 +74,9 @@ export class EmbeddedBroker implements Broker {
 
   async consume(options: ConsumeOptions): Promise<Consumer> {
     this.#assertOpen()
+    for (const topic of options.topics) this.#log.topic(topic)
     if (options.from === 'latest') await this.#startAtEnd(options)
     const group = this.#groups.get(options.group) ?? new ConsumerGroup(options.group, this.#log)
-    for (const topic of options.topics) this.#log.topic(topic)
     this.#groups.set(options.group, group)
     return group.join(options)
   }
@@ -97,7 +97,7 @@ export class EmbeddedBroker implements Broker {
     onRecord: (record: StoredRecord) => void,
   ): Promise<{ stop(): Promise<void> }> {
     this.#assertOpen()
-    const topic = this.#log.topic(topicName)
+    const topic = this.#log.partitionOf(topicName, partition)
     let position = this.#log.endOffset(topic, partition)
     const deliver = () => {
       while (this.#tails.has(forget)) {
@@ -127,7 +127,7 @@ export class EmbeddedBroker implements Broker {
     maxRecords: number,
   ): Promise<readonly StoredRecord[]> {
     this.#assertOpen()
-    return this.#log.read(this.#log.topic(topic), partition, fromOffset, maxRecords)
+    return this.#log.read(this.#log.partitionOf(topic, partition), partition, fromOffset, maxRecords)
   }
 
   async lag(group: string, topics: readonly string[]): Promise<readonly PartitionLag[]> {
@@ -148,7 +148,7 @@ export class EmbeddedBroker implements Broker {
         status: 409,
       })
     }
-    const topic = this.#log.topic(topicName)
+    const topic = this.#log.partitionOf(topicName, partition)
     await this.#log.transact(() => this.#log.setCommittedOffset(group, topic, partition, offset))
   }
 

@@ -9,6 +9,8 @@
  *   [socket]  other namespace (containers that share a volume), or no /proc: alive if the socket that it listens on
  *             in the folder takes a connection; the kernel closes it with the process, kill -9 included
  *   [unsure]  none of these can tell: taken for alive, and the error says what to do
+ *
+ * All this is on one machine: like LMDB itself, it does not work over a network file system.
  */
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'

@@ -34,6 +34,31 @@ describe('the embedded broker', () => {
     await (await EmbeddedBroker.open({ dataFolder })).close()
   })
 
+  test('topics created at the same time get logs of their own', async () => {
+    const broker = await openBroker()
+    const names = Array.from({ length: 10 }, (_, i) => `topic-${i}`)
+    await Promise.all(names.map((name) => broker.ensureTopics([{ ...topic, name, partitions: 1 }])))
+    await broker.produce(names.map((name) => ({ topic: name, key: name, value: null })))
+    for (const name of names)
+      assert.deepEqual(
+        (await broker.read(name, 0, 0, 100)).map(({ key }) => key),
+        [name],
+      )
+    await broker.close()
+  })
+
+  test('a partition that a topic lacks is refused by name', async () => {
+    const broker = await openBroker()
+    const unknown = { code: 'unknown-partition' }
+    await assert.rejects(broker.read('t', 2, 0, 1), unknown)
+    await assert.rejects(
+      broker.tail('t', 2, () => {}),
+      unknown,
+    )
+    await assert.rejects(broker.seek('g', 't', 2, 0), unknown)
+    await broker.close()
+  })
+
   test('a batch holds about 16 MB of values however many records it may have', async () => {
     const broker = await openBroker()
     for (let i = 0; i < 5; i++) await broker.produce(records(8, 0, 1024 * 1024))
