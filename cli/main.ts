@@ -4,6 +4,7 @@ import { CuestreamError } from '../ports/errors.ts'
 import { loadConfig } from '../runtime/config.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
+import { evaluateCommand } from './commands/evaluate.ts'
 import { ingestCommand } from './commands/ingest.ts'
 import { modelsCommand } from './commands/models.ts'
 import { recommendCommand } from './commands/recommend.ts'
@@ -40,6 +41,7 @@ for (const command of [
   topicsCommand,
   deadLettersCommand,
   modelsCommand,
+  evaluateCommand,
 ]) {
   program.addCommand(command(openContext))
 }
