@@ -107,7 +107,7 @@ async function* decode(
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   signal?.throwIfAborted()
   const maxBytes = limits.maxDurationSeconds * bytesPerSecond + unitBytes
-  const process = await startLocked({
+  const process = startLocked({
     binary: binaries.ffmpeg.path,
     argv: ['-nostdin', ...argv],
     prlimit: binaries.prlimit,

@@ -68,7 +68,7 @@ async function systemPair(options: FindFfmpegOptions): Promise<{ ffmpeg: Binary;
 async function onPath(tool: string, searchPath: string): Promise<string | undefined> {
   for (const folder of searchPath.split(delimiter)) {
     if (!isAbsolute(folder)) continue
-    const path = join(folder, process.platform === 'win32' ? `${tool}.exe` : tool)
+    const path = join(folder, tool)
     if (await isExecutable(path)) return path
   }
   return undefined
@@ -102,7 +102,7 @@ async function bundledPath(tool: 'ffmpeg' | 'ffprobe', cacheFolder: string): Pro
   try {
     const installer = createRequire(import.meta.url).resolve(`@${tool}-installer/${tool}/package.json`)
     const manifest = createRequire(installer).resolve(`@${tool}-installer/${platform}/package.json`)
-    path = join(dirname(manifest), process.platform === 'win32' ? `${tool}.exe` : tool)
+    path = join(dirname(manifest), tool)
     await access(path)
   } catch (cause) {
     throw new SetupError(

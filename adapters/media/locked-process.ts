@@ -2,12 +2,13 @@
  * Runs ffmpeg or ffprobe on a hostile file.
  *
  *   [argv]    fixed arguments, never a shell; nothing on standard input
- *   [bare]    no environment of ours, empty temporary working folder, low priority
+ *   [bare]    no environment of ours, low priority; its working folder is empty and already removed, so nothing can be
+ *             made in it and nothing of it is left, even if we are killed
  *   [rlimit]  memory, CPU time, open files; no core dump, and not one byte into any file (where `prlimit` is there)
- *   [killed]  SIGKILL on stop(); `ended` resolves once the process is reaped and its folder removed
+ *   [killed]  SIGKILL on stop(); `ended` resolves once the process is reaped
  */
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtempSync, rmdirSync } from 'node:fs'
 import { constants, setPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -42,8 +43,8 @@ export interface LockedProcess {
   stop(): void
 }
 
-export async function startLocked(command: LockedCommand): Promise<LockedProcess> {
-  const folder = await mkdtemp(join(tmpdir(), 'cuestream-decoder-')) // [bare]
+export function startLocked(command: LockedCommand): LockedProcess {
+  const folder = mkdtempSync(join(tmpdir(), 'cuestream-decoder-')) // [bare]
   const [file, ...argv] = withLimits(command)
   const child = spawn(file, argv, {
     cwd: folder,
@@ -51,6 +52,7 @@ export async function startLocked(command: LockedCommand): Promise<LockedProcess
     stdio: ['ignore', 'pipe', 'pipe'],
     windowsHide: true,
   }) // [argv]
+  rmdirSync(folder) // the child is in it by now
   lowerPriority(child.pid)
 
   let stderr = Buffer.alloc(0)
@@ -60,7 +62,7 @@ export async function startLocked(command: LockedCommand): Promise<LockedProcess
   const ended = new Promise<Exit>((resolve, reject) => {
     child.once('error', reject)
     child.once('close', (code, signal) => resolve({ code, signal, stderr: stderr.toString('utf8') }))
-  }).finally(() => rm(folder, { recursive: true, force: true }))
+  })
   ended.catch(() => {}) // whoever awaits it sees the rejection
   return {
     stdout: child.stdout,

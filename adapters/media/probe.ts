@@ -48,7 +48,7 @@ export async function probeFile(
   signal?: AbortSignal,
 ): Promise<Probed> {
   signal?.throwIfAborted()
-  const process = await startLocked({
+  const process = startLocked({
     binary: binaries.ffprobe.path,
     argv: [...inputArguments(file, decodersToProbe, limits), '-show_entries', entries, '-of', 'json'],
     prlimit: binaries.prlimit,
