@@ -69,7 +69,7 @@ export async function ingest(api: ApiClient, entries: readonly Entry[], label: s
   const bar = progressBar(label, waiting.size)
   const total = waiting.size
   while (waiting.size > 0) {
-    const states = await Promise.all([...waiting.keys()].map((id) => api.upload(id)))
+    const states = await Promise.all([...waiting.keys()].map((id) => stateOf(api, id)))
     for (const upload of states) {
       if (upload.state === 'failed') {
         const { code, message } = upload.failure!
@@ -82,6 +82,17 @@ export async function ingest(api: ApiClient, entries: readonly Entry[], label: s
   }
   bar.stop()
   return { ready, duplicates, failed }
+}
+
+/** An upload that is taken down while we wait has no state any more. */
+async function stateOf(api: ApiClient, id: string): Promise<UploadView> {
+  try {
+    return await api.upload(id)
+  } catch (error) {
+    if (!(error instanceof CuestreamError) || error.code !== 'unknown-upload') throw error
+    const failure = { stage: 'received', code: 'removed', message: 'It was taken down meanwhile' }
+    return { id, kind: 'track', title: null, state: 'failed', stages: {}, failure }
+  }
 }
 
 export function sayReport({ ready, duplicates, failed }: IngestReport): void {

@@ -19,5 +19,6 @@ export function dataPaths(dataFolder: string) {
     models: join(dataFolder, 'models'),
     releases: join(dataFolder, 'releases'),
     cache: join(dataFolder, 'cache'),
+    samplesDone: join(dataFolder, 'samples-done'),
   } as const
 }

@@ -1,5 +1,8 @@
-/** Waits for SIGINT or SIGTERM, or for a failure; a second signal ends the process at once. */
-export async function untilStopped(failed: Promise<never>): Promise<void> {
+/**
+ * Runs `work` until it is done, or until SIGINT, SIGTERM or a failure ends it sooner; the caller then closes what it
+ * opened. A second signal ends the process at once.
+ */
+export async function untilStopped(failed: Promise<never>, work: () => Promise<void> = forever): Promise<void> {
   let stop: (signal: NodeJS.Signals) => void = () => {}
   const signalled = new Promise<void>((resolve) => {
     stop = () => {
@@ -11,9 +14,11 @@ export async function untilStopped(failed: Promise<never>): Promise<void> {
     process.once('SIGTERM', stop)
   })
   try {
-    await Promise.race([signalled, failed])
+    await Promise.race([signalled, failed, work()])
   } finally {
     process.removeListener('SIGINT', stop)
     process.removeListener('SIGTERM', stop)
   }
 }
+
+const forever = () => new Promise<void>(() => {})

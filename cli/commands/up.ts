@@ -1,8 +1,9 @@
+import { existsSync, writeFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { type ApiClient, connectApi } from '../api-client.ts'
 import type { OpenContext } from '../context.ts'
 import { entriesOf, ingest, sayReport } from '../ingest.ts'
-import { repositoryPaths } from '../paths.ts'
+import { dataPaths, repositoryPaths } from '../paths.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'
 import { sayRecommendation } from './recommend.ts'
@@ -22,20 +23,40 @@ export const upCommand = (open: OpenContext) =>
       const service = await startService(config, { logger, stages: 'all' })
       try {
         say(`Cuestream is up: ${service.url}`)
-        if (samples) await ingestSamples(connectApi(service.url), startedAt)
-        if (once) return
-        say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
-        await untilStopped(service.product.failed)
+        await untilStopped(service.product.failed, async () => {
+          const api = connectApi(service.url)
+          if (samples) {
+            await ingestSamples(api, dataPaths(config.dataFolder).samplesDone)
+            say(`Recommendable after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s.`)
+            await sayExample(api)
+          }
+          if (once) return
+          say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
+          await new Promise(() => {})
+        })
         say('Stopping …')
       } finally {
         await service.close()
       }
     })
 
-async function ingestSamples(api: ApiClient, startedAt: number): Promise<void> {
+/** Once a data folder: a sample that somebody took down later does not come back. */
+async function ingestSamples(api: ApiClient, doneFile: string): Promise<void> {
+  if (existsSync(doneFile)) {
+    const { counts } = await api.pipeline()
+    return say(`${counts.tracks} tracks and ${counts.videos} videos are there`)
+  }
   const report = await ingest(api, await entriesOf(repositoryPaths.samples), 'Analysing the samples')
   sayReport(report)
-  say(`Recommendable after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s.`)
+  if (report.failed.length === 0) writeFileSync(doneFile, '')
+}
+
+async function sayExample(api: ApiClient): Promise<void> {
+  const known = await api.upload(EXAMPLE.video).then(
+    ({ state }) => state === 'ready',
+    () => false,
+  )
+  if (!known) return
   say(`\n$ cuestream recommend ${EXAMPLE.video} --text "${EXAMPLE.text}"`)
   sayRecommendation(await api.recommend(EXAMPLE))
 }
