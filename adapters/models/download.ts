@@ -226,7 +226,6 @@ class PartFile {
       for await (const chunk of createReadStream(this.#path, { end: offset - 1 })) this.#hash.update(chunk)
     await writeFile(this.#statePath, JSON.stringify(state))
     this.#handle = await open(this.#path, offset > 0 ? 'r+' : 'w')
-    await this.#handle.truncate(offset)
     this.bytes = offset
   }
 

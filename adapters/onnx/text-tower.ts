@@ -59,7 +59,7 @@ export class TextTower implements TextEncoder {
   tokenize(text: string): number[] {
     this.#tokenizer ??= this.#loadTokenizer()
     const { maxTokens } = this.#manifest.tokenizer
-    const ids = this.#tokenizer.encode(readable(text, maxTokens * charactersPerToken))
+    const ids = this.#tokenizer.encode(text.slice(0, maxTokens * charactersPerToken))
     return ids.length <= maxTokens ? ids : [...ids.slice(0, maxTokens - 1), ids.at(-1)!]
   }
 
@@ -98,11 +98,6 @@ export class TextTower implements TextEncoder {
     this.#cache.set(text, row)
     if (this.#cache.size > cachedTexts) this.#cache.delete(this.#cache.keys().next().value!)
   }
-}
-
-/** Lone surrogates, which are no characters, become U+FFFD; the rest of a very long text is not read. */
-function readable(text: string, limit: number): string {
-  return text.slice(0, limit).replace(/[\uD800-\uDFFF]/gu, '\uFFFD')
 }
 
 function unit(row: Float32Array, id: string): Float32Array {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parseProfile, readProfile } from '../../../adapters/models/profile.ts'
 import { verifyProfile } from '../../../adapters/models/profile-files.ts'
@@ -14,7 +14,7 @@ import { imageGraph, writePaperFiles } from '../../support/paper-graphs.ts'
 const repositoryModels = fileURLToPath(new URL('../../../models', import.meta.url))
 const nowhere = { repositoryModels, folder: '/nonexistent' }
 
-async function temporaryFolder(context: { after(done: () => Promise<void>): void }): Promise<string> {
+async function temporaryFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), 'cuestream-profile-'))
   context.after(() => rm(folder, { recursive: true }))
   return folder
@@ -110,6 +110,34 @@ test('an embedded row tells feature and class columns apart, and the classes are
   assert.equal(musicEncoder.dims, 1506)
   assert.deepEqual([musicEncoder.labels[0], musicEncoder.labels[50]], ['mtt:guitar', 'msd:rock'])
   assert.equal(musicEncoder.labels.length, 100)
+})
+
+test('each tagger’s values stand in its own columns and under its own labels', async (context) => {
+  const json = await embeddedJson()
+  const folder = await temporaryFolder(context)
+  json.encoders.music.taggers.splice(0, 1) // MSD alone
+  json.encoders.music.columns = { msd: [0, 753] }
+  const own = path.join(folder, 'own.json')
+  await writeFile(own, JSON.stringify(json))
+  const [both, alone] = await Promise.all([loadProfile('embedded', nowhere), loadProfile(own, nowhere)])
+  context.after(async () => {
+    await both.dispose()
+    await alone.dispose()
+  })
+  const { patchSamples } = both.musicEncoder
+  const pcm = Float32Array.from({ length: 2 * patchSamples }, (_, index) => Math.sin(index * 0.17 + index ** 2 * 1e-6))
+  const [left, right] = await Promise.all([both.musicEncoder.encode(pcm, 2), alone.musicEncoder.encode(pcm, 2)])
+  const [from, to] = both.musicEncoder.columns.msd!
+  for (const patch of [0, 1]) {
+    const row = left.embeddings.subarray(patch * 1506, (patch + 1) * 1506)
+    assert.deepEqual(row.subarray(from, to), right.embeddings.subarray(patch * 753, (patch + 1) * 753))
+    assert.ok(row.subarray(0, 753).some((value) => value !== 0))
+    assert.deepEqual(
+      left.tags.subarray(patch * 100 + 50, (patch + 1) * 100),
+      right.tags.subarray(patch * 50, (patch + 1) * 50),
+    )
+  }
+  assert.deepEqual(both.musicEncoder.labels.slice(50), alone.musicEncoder.labels)
 })
 
 test('MiniLM places sentences as the published float32 model does, to 0.01', async (context) => {
