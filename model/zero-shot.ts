@@ -4,7 +4,7 @@
  *     music   tag confidences ──▶ balanced by category ──▶ unit vector
  *     text    cosine with the tags' phrases ──▶ softmax within each category, with a way out ("says nothing of it") ──▶ unit
  *     video   ten likeliest image classes ──▶ mean of the classes' own tags (ConSE, Norouzi et al. 2014) ──▶ unit
- *     query   text and video, weighted, summed, unit
+ *     query   text and video, weighted, summed, unit; a text that says nothing of music weighs little
  *
  * A plain sum of text embeddings of tags finds the style and misses the mood, since music words lie close together in a
  * sentence space and style words outnumber mood words. Here each category (instrument, genre, mood, vocals) is a block
@@ -30,12 +30,14 @@ export interface ZeroShotParameters {
   readonly temperature: number
   /** The cosine at which a text is as likely to say nothing of a block as to mean one of its tags. */
   readonly nullCosine: number
+  /** A text whose chances are shorter than this says little of music, and weighs as much less beside a video. */
+  readonly leastSaid: number
   /** Tags that go with each image class: (classes, D), the mean over classes taken off. */
   readonly classTags: Float32Array
   readonly topClasses: number
 }
 
-/** Below this length a vector is left shorter than a unit before the final one: nothing was found, so little is said. */
+/** Shorter vectors are left short rather than blown up to a unit. */
 const LEAST_LENGTH = 1e-6
 
 export function zeroShotMusicTower(parameters: ZeroShotParameters, layout: MusicLayout): Uint8Array {
@@ -58,7 +60,7 @@ export function zeroShotQueryTower(parameters: ZeroShotParameters, layout: Video
   const videoMask = graph.input('video_mask', ['batch', 'segments'])
   const text = graph.input('text', ['batch', parameters.textDims])
   const weights = graph.input('weights', ['batch', 2])
-  const fromText = unit(graph, textTags(graph, text, parameters), 1) // (B, D)
+  const fromText = unit(graph, textTags(graph, text, parameters), 1, parameters.leastSaid) // (B, D)
   const fromVideo = unit(graph, videoTags(graph, video, videoMask, parameters, layout), 1) // (B, D)
   const sum = graph.node('Add', [
     graph.node('Mul', [fromText, slice(graph, weights, 1, { start: 0, size: 1 })]),
@@ -125,9 +127,9 @@ function splitBlocks(graph: GraphBuilder, value: string, blocks: readonly number
   return graph.nodeWithOutputs('Split', [value, graph.ints(blocks)], blocks.length, { axis })
 }
 
-function unit(graph: GraphBuilder, value: string, axis: number): string {
+function unit(graph: GraphBuilder, value: string, axis: number, least = LEAST_LENGTH): string {
   const length = graph.node('ReduceL2', [value], { axes: [axis], keepdims: 1 })
-  return graph.node('Div', [value, graph.node('Max', [length, graph.scalar(LEAST_LENGTH)])])
+  return graph.node('Div', [value, graph.node('Max', [length, graph.scalar(least)])])
 }
 
 /** (B, N, D), (B, N) → (B, D): the mean over the rows that the mask keeps; zero where it keeps none. */
