@@ -53,6 +53,10 @@ test('evidence for a mood is greatest at its own place and against it on the oth
   assert.ok(moodEvidence({ valence: -sad[0], arousal: -sad[1] }, sad) < 0)
 })
 
+test('music in the middle of the circumplex speaks for a mood of the middle', () => {
+  assert.ok(moodEvidence({ valence: 0, arousal: 0 }, [0, 0]) > 0)
+})
+
 test('silence has no tempo and no mode, and lies low in arousal', () => {
   const { tempo, majorness } = moodCues(descriptors({ silent: true }), undefined)
   assert.deepEqual([tempo, majorness], [0, 0])

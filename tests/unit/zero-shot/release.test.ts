@@ -10,7 +10,7 @@ import type { FeatureSequence, TextEncoder } from '../../../ports/encoder.ts'
 import { InvalidRecordError, ShapeError } from '../../../ports/errors.ts'
 import type { ModelStore } from '../../../ports/model-store.ts'
 import type { ReleaseManifest } from '../../../ports/release-manifest.ts'
-import { buildZeroShotRelease, type ZeroShotInput } from '../../../trainer/zero-shot/build.ts'
+import { buildZeroShotRelease, type ZeroShotInput, zeroShotParameters } from '../../../trainer/zero-shot/build.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const VOCABULARY = ['guitar', 'synth', 'folk', 'techno', 'calm', 'happy', 'choir', 'music', 'forest', 'club', 'cat']
@@ -212,6 +212,16 @@ describe('the zero-shot release, built, stored and loaded', () => {
       path.join(folder, 'a'),
     )
     await assert.rejects(loadTowers(store, 'swapped-1'), /has no video, video_mask/)
+  })
+
+  test('what all image classes have in common is taken off, and none of them speaks of vocals', async () => {
+    const { classTags } = await zeroShotParameters(TAGS, CLASSES, wordAxes)
+    const column = (tag: number) => CLASSES.map((_, row) => classTags[row * TAGS.length + tag]!)
+    for (const tag of TAGS.keys()) {
+      assert.ok(Math.abs(column(tag).reduce((sum, value) => sum + value, 0)) < 1e-6, TAGS[tag]!.tag)
+    }
+    assert.ok(column(2)[0]! > 0.1 && column(2)[1]! < -0.1) // folk: forest, club
+    assert.deepEqual(column(6), [0, 0, 0])
   })
 
   test('a vocabulary whose categories are mixed up is refused', async () => {
