@@ -110,15 +110,11 @@ export class Lane {
 
   async #commit(isOpen: () => boolean, nextOffset: number, outputs: readonly OutputRecord[]): Promise<void> {
     const { log, group, topic, partition } = this.#options
-    const assertOwner = () => {
-      this.#revoked.signal.throwIfAborted() // [fenced]
-      if (!isOpen()) throw new FencedError(`the batch of partition ${partition} of ${topic.name} has ended`)
-    }
-    assertOwner()
+    if (!isOpen()) throw new FencedError(`the batch of partition ${partition} of ${topic.name} has ended`) // [fenced]
     if (!Number.isSafeInteger(nextOffset) || nextOffset < 0) throw new RangeError(`${nextOffset} is no offset`)
     const prepared = log.prepare(outputs)
     const commit = log.transact(() => {
-      this.#revoked.signal.throwIfAborted() // [fenced], also when it was queued behind other transactions
+      this.#revoked.signal.throwIfAborted() // [fenced], here because the transaction may have waited for others
       log.append(prepared)
       log.setCommittedOffset(group, topic, partition, nextOffset)
     })

@@ -464,6 +464,18 @@ export function brokerConformance(adapter: string, harness: BrokerHarness): void
         assert.deepEqual(produced, [2, 3].flatMap((n) => ['a', 'b', 'c'].map((key) => `${key} of try ${n}`)).sort())
       })
 
+      test('the outputs of a commit wake consumers and tails that wait for them', async () => {
+        const [topic, out] = [await newTopic(), await newTopic()]
+        const tailed: string[] = []
+        const tail = await broker.tail(out, 0, (r) => tailed.push(text(r)))
+        const reader = await collect([out])
+        const writer = await collect([topic], { outputs: [record(out, 'k', 'output')] })
+        await broker.produce([record(topic, 'k', '1')])
+        assert.deepEqual((await reader.wait(1)).map(text), ['output'])
+        await until(() => tailed.length === 1, 'the tail')
+        await Promise.all([reader.consumer.stop(), writer.consumer.stop(), tail.stop()])
+      })
+
       test('a paused partition waits while the others go on', async () => {
         const topic = await newTopic({ partitions: 2 })
         const slow = { ...record(topic, 'k', 'slow'), partition: 0 }

@@ -6,7 +6,7 @@ import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { BrokerLog } from '../../../adapters/embedded/broker-log.ts'
 import { openStore } from '../../../adapters/embedded/store.ts'
 import type { Batch } from '../../../ports/broker.ts'
-import { SetupError } from '../../../ports/errors.ts'
+import { FencedError, SetupError } from '../../../ports/errors.ts'
 import { inTime, signal, until } from '../../conformance/deadline.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -112,22 +112,22 @@ describe('the embedded broker', () => {
 
   test('a commit from a batch that has ended is fenced', async () => {
     const broker = await openBroker()
-    await broker.produce(records(1))
-    const kept = signal<Batch>()
-    const consumer = await broker.consume({
+    await broker.produce(records(2))
+    const batches: Batch[] = []
+    const outcome = signal<unknown>()
+    await broker.consume({
       group: 'g',
       topics: ['t'],
       maxRecords: 1,
       from: 'earliest',
       async onBatch(batch) {
-        await batch.commit(1, [])
-        kept.resolve(batch)
+        batches.push(batch)
+        if (batches.length === 2) outcome.resolve(await batches[0]!.commit(0, []).catch((error: unknown) => error))
+        await batch.commit(batch.records[0]!.offset + 1, [])
         return { next: 'continue' }
       },
     })
-    const batch = await inTime(kept.promise, 'the batch')
-    await consumer.stop()
-    await assert.rejects(batch.commit(0, []), { code: 'fenced' })
+    assert.ok((await inTime(outcome.promise, 'the late commit')) instanceof FencedError)
     await broker.close()
   })
 

@@ -77,6 +77,16 @@ describe('the lock of a data folder', () => {
     }
   })
 
+  test('of several that judged the same owner dead, one gets the folder', async () => {
+    const folder = temporaryFolder()
+    const { child } = await startOwner(folder)
+    await kill(child)
+    const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => acquireFolder(folder)))
+    const holds = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+    assert.equal(holds.length, 1)
+    await holds[0]!.release()
+  })
+
   test('the same process cannot hold a folder twice', async () => {
     const folder = temporaryFolder()
     const hold = await acquireFolder(folder)
