@@ -211,6 +211,11 @@ function showNear() {
   )
 }
 
+/** In one column the tracks lie below the form. */
+function showResults() {
+  if (matchMedia('(max-width: 860px)').matches) byId('results', HTMLElement).scrollIntoView()
+}
+
 /** The question stands in the address, so that it can be shared and survives a reload. */
 function remember() {
   const parameters = new URLSearchParams()
@@ -240,7 +245,7 @@ async function watchPipeline() {
 
 form.addEventListener('submit', (event) => {
   event.preventDefault()
-  void ask()
+  void ask().then(showResults)
 })
 for (const id of ['balance', 'bpm-min', 'bpm-max', 'mode', 'clean', 'exclude']) {
   byId(id, HTMLElement).addEventListener('change', () => void ask())
@@ -265,7 +270,7 @@ byId('ideas', HTMLElement).append(
         class: 'idea',
         onclick: () => {
           text.value = idea
-          void ask()
+          void ask().then(showResults)
         },
       },
       idea,
@@ -275,8 +280,8 @@ byId('ideas', HTMLElement).append(
 
 const parameters = new URLSearchParams(location.search)
 text.value = parameters.get('text') ?? ''
-const linkedVideo = parameters.get('video')
-await videos.refresh().catch((error) => showProblem(error))
+await videos.refresh().catch(showProblem)
+const linkedVideo = parameters.get('video') ?? (text.value === '' ? videos.firstReady() : null)
 if (linkedVideo !== null) videos.choose(linkedVideo)
 else void ask()
 void watchPipeline()

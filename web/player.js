@@ -3,10 +3,10 @@
  *
  *   [lead]   play, pause and seek of the video move the music with it
  *   [sync]   music time = video time + where the track starts; more than DRIFT_SECONDS apart, the music is moved
- *   [alone]  with no video the track simply plays
+ *   [alone]  with no video the track simply plays, from where it would fit
  *   [latest] starting another track while one is still loading leaves only the later one
  */
-import { byId, clockTime } from './dom.js'
+import { byId, clockTime, element } from './dom.js'
 
 const DRIFT_SECONDS = 0.15
 
@@ -16,20 +16,21 @@ const DRIFT_SECONDS = 0.15
 export function createPlayer(onChange) {
   const stage = byId('stage', HTMLElement)
   const video = byId('video', HTMLVideoElement)
+  const audio = element('audio', { preload: 'auto' })
+  stage.append(audio)
   const transport = byId('transport', HTMLElement)
   const toggle = byId('toggle', HTMLButtonElement)
   const title = byId('playing-title', HTMLElement)
   const note = byId('playing-note', HTMLElement)
+  const seek = byId('seek', HTMLInputElement)
   const volume = byId('volume', HTMLInputElement)
-  const audio = new Audio()
-  audio.preload = 'auto'
   /** @type {Cue | null} */
   let cue = null
   let hasVideo = false
 
-  const wanted = () => (cue ? cue.startSeconds : 0) + (hasVideo ? video.currentTime : 0)
-  const sounding = () => cue !== null && !audio.paused
-  const moving = () => (hasVideo ? !video.paused : sounding())
+  const lead = () => (hasVideo ? video : audio)
+  const wanted = () => (cue === null ? 0 : cue.startSeconds) + video.currentTime
+  const moving = () => (hasVideo && !video.paused) || (cue !== null && !audio.paused)
 
   function show() {
     const on = moving()
@@ -38,22 +39,29 @@ export function createPlayer(onChange) {
     onChange(on && cue ? cue.id : null)
   }
 
+  function showPosition() {
+    const { currentTime, duration } = lead()
+    seek.max = String(Number.isFinite(duration) ? duration : 0)
+    seek.value = String(currentTime)
+    seek.setAttribute('aria-valuetext', clockTime(currentTime))
+  }
+
   /** [sync] */
   function align() {
-    if (cue === null || !hasVideo || video.seeking || audio.seeking) return
-    if (Math.abs(audio.currentTime - wanted()) > DRIFT_SECONDS && !audio.ended) audio.currentTime = wanted()
+    if (cue === null || !hasVideo || video.seeking || audio.seeking || audio.readyState === 0) return
+    if (!audio.ended && Math.abs(audio.currentTime - wanted()) > DRIFT_SECONDS) audio.currentTime = wanted()
   }
 
   function explain() {
     transport.hidden = cue === null && !hasVideo
-    title.textContent = cue ? cue.title : 'Muted'
+    title.textContent = cue === null ? 'Muted' : cue.title
     if (cue === null) note.textContent = 'Play a track to hear it under the picture'
-    else if (cue.startSeconds > 0)
-      note.textContent = `From ${clockTime(cue.startSeconds)} of the track, where it fits best`
-    else note.textContent = hasVideo ? 'In sync with the picture' : 'Choose a video to hear it under the picture'
+    else if (!hasVideo) note.textContent = 'Choose a video to hear it under the picture'
+    else if (cue.startSeconds === 0) note.textContent = 'In sync with the picture'
+    else note.textContent = `From ${clockTime(cue.startSeconds)} of the track, where it fits best`
   }
 
-  /** A blocked or superseded start is no error; one that cannot be decoded is told. @param {HTMLMediaElement} media */
+  /** A start that another one overtook is no error; a file that cannot be played is told. @param {HTMLMediaElement} media */
   function start(media) {
     media.play().catch((error) => {
       if (error.name === 'NotSupportedError') note.textContent = 'This browser cannot play the file.'
@@ -62,14 +70,9 @@ export function createPlayer(onChange) {
   }
 
   function play() {
-    if (hasVideo) {
-      if (video.ended) video.currentTime = 0
-      start(video)
-    }
-    if (cue !== null) {
-      audio.currentTime = hasVideo ? wanted() : audio.currentTime
-      start(audio)
-    }
+    if (hasVideo)
+      start(video) // an ended video begins again
+    else start(audio)
   }
 
   function pause() {
@@ -77,19 +80,32 @@ export function createPlayer(onChange) {
     audio.pause()
   }
 
-  video.addEventListener('play', () => cue !== null && audio.paused && play()) // [lead]
-  video.addEventListener('pause', () => audio.pause())
+  // [lead] Events come late: only the state of now counts.
+  video.addEventListener('play', () => {
+    if (cue === null || video.paused) return
+    align()
+    if (audio.paused) start(audio)
+  })
+  video.addEventListener('pause', () => {
+    if (video.paused) audio.pause()
+  })
   video.addEventListener('seeked', align)
   video.addEventListener('timeupdate', align)
-  video.addEventListener('click', () => (moving() ? pause() : play()))
-  audio.addEventListener('waiting', () => hasVideo && sounding() && video.pause())
-  for (const media of [video, audio])
+  for (const media of [video, audio]) {
     for (const event of ['play', 'pause', 'ended']) media.addEventListener(event, show)
-  toggle.addEventListener('click', () => (moving() ? pause() : play()))
-  volume.addEventListener('input', () => {
-    audio.volume = Number(volume.value)
+    for (const event of ['timeupdate', 'durationchange']) media.addEventListener(event, showPosition)
+  }
+  const toggled = () => (moving() ? pause() : play())
+  video.addEventListener('click', toggled)
+  toggle.addEventListener('click', toggled)
+  seek.addEventListener('input', () => {
+    lead().currentTime = Number(seek.value)
   })
-  audio.volume = Number(volume.value)
+  const setVolume = () => {
+    audio.volume = Number(volume.value)
+  }
+  volume.addEventListener('input', setVolume)
+  setVolume()
 
   return {
     /** @param {string | null} url */
@@ -101,21 +117,24 @@ export function createPlayer(onChange) {
       else video.src = url
       explain()
     },
-    /** Starts the track from the video's beginning. @param {Cue} next */
+    /** Starts the track, and the video from its beginning as soon as the track sounds. @param {Cue} next */
     play(next) {
       pause()
       cue = next
       audio.src = next.url
       if (hasVideo) video.currentTime = 0
-      const begin = () => {
-        if (cue !== next) return // [latest]
-        audio.currentTime = next.startSeconds
-        play()
-      }
-      audio.addEventListener('loadedmetadata', begin, { once: true })
-      audio.load()
+      const current = () => cue === next // [latest]
+      const once = { once: true }
+      audio.addEventListener('loadedmetadata', () => current() && moveTo(next.startSeconds), once)
+      audio.addEventListener('playing', () => current() && hasVideo && start(video), once)
+      start(audio) // at once: browsers allow sound only inside the click
       explain()
     },
     pause,
+  }
+
+  /** @param {number} seconds */
+  function moveTo(seconds) {
+    if (seconds > 0) audio.currentTime = seconds
   }
 }

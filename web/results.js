@@ -6,15 +6,8 @@ import { clockTime, element } from './dom.js'
 
 const TAGS_SHOWN = 6
 
-/** What each part of the score compares. @type {Record<string, string>} */
-const PARTS = {
-  viml: 'Picture and words together',
-  video: 'The picture',
-  text: 'The words',
-  mt: 'The words',
-  like: 'The track you like',
-  exclude: 'What to avoid',
-}
+/** What each part of the query is, by its name in `parts`. @type {Record<string, string>} */
+const PARTS = { video: 'the picture', text: 'the words', likeTrack: 'the track it should be near to' }
 
 /**
  * @param {Result} result
@@ -133,7 +126,7 @@ function scoreBar(score, best, highlight) {
 /** @param {Result} result */
 function reasons({ parts, why }) {
   const rows = Object.entries(parts).map(([part, similarity]) =>
-    element('li', {}, `${PARTS[part] ?? part}: `, element('strong', {}, similarity.toFixed(3))),
+    element('li', {}, `Likeness to ${PARTS[part] ?? part}: `, element('strong', {}, similarity.toFixed(3))),
   )
   if (rows.length === 0 && why.length === 0) return null
   return element(

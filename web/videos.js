@@ -140,5 +140,11 @@ export function createVideos({ onChoose, maxBytes }) {
     if (chosen) void send(chosen)
   })
 
-  return { refresh, choose, untilReady, count: () => shown.size }
+  /** @returns {string | null} */
+  function firstReady() {
+    for (const { video } of shown.values()) if (video.state === 'ready') return video.id
+    return null
+  }
+
+  return { refresh, choose, untilReady, firstReady, count: () => shown.size }
 }

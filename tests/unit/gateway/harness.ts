@@ -24,14 +24,14 @@ export const NOW = 1_700_000_000_000
 export const MAX_UPLOAD_BYTES = 64 * 1024
 
 /** Broker, codec, catalogue and media store that close when the test file ends. */
-export async function openPorts() {
+export async function openPorts(maxBytes = MAX_UPLOAD_BYTES) {
   const dataFolder = temporaryFolder()
   const broker = await EmbeddedBroker.open({ dataFolder, fsync: false, retentionIntervalMs: 0 })
   await broker.ensureTopics(topics)
   const schemas = new EmbeddedSchemaRegistry({ dataFolder })
   const codec = createCodec(schemas)
   const catalogue = openCatalogue({ folder: `${dataFolder}/catalogue` })
-  const mediaStore = await openFileMediaStore({ folder: `${dataFolder}/media`, maxBytes: MAX_UPLOAD_BYTES })
+  const mediaStore = await openFileMediaStore({ folder: `${dataFolder}/media`, maxBytes })
   after(async () => {
     await broker.close()
     await catalogue.close()
@@ -52,7 +52,7 @@ async function written<T>({ broker, codec }: { broker: EmbeddedBroker; codec: Co
 }
 
 export async function openGateway(config: Partial<GatewayConfig> = {}) {
-  const ports = await openPorts()
+  const ports = await openPorts(config.maxUploadBytes)
   const registry = new Registry()
   let ids = 0
   const app = await buildGateway({
