@@ -49,6 +49,7 @@ export function createHealth(options: {
     )
   }
 
+  metrics.onScrape(stages)
   return {
     stages,
     async ready() {

@@ -15,13 +15,19 @@ export interface StageMetrics {
   readonly up: Gauge<'processor'>
   readonly lagRecords: Gauge<'processor' | 'topic' | 'partition'>
   readonly stalled: Gauge<'processor'>
+  /** Called at each scrape, before lag is read. */
+  onScrape(refresh: () => Promise<unknown>): void
 }
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
 export function createStageMetrics(registry: Registry): StageMetrics {
   const registers = [registry]
+  let refresh: () => Promise<unknown> = async () => {}
   return {
+    onScrape(next) {
+      refresh = next
+    },
     records: new Counter({
       name: 'cuestream_stage_records_total',
       help: 'Records by outcome: done, skipped, dead_letter.',
@@ -77,6 +83,9 @@ export function createStageMetrics(registry: Registry): StageMetrics {
       help: 'Records between the committed offset and the end of the partition.',
       labelNames: ['processor', 'topic', 'partition'],
       registers,
+      async collect() {
+        await refresh()
+      },
     }),
     stalled: new Gauge({
       name: 'cuestream_stage_stalled',

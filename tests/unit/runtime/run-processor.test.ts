@@ -1,0 +1,279 @@
+/** The loop over the embedded broker: what is committed, what waits, what is given up. */
+import assert from 'node:assert/strict'
+import { after, afterEach, before, describe, test } from 'node:test'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
+import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
+import type { OutputRecord } from '../../../ports/broker.ts'
+import { InvalidRecordError, RetryableError } from '../../../ports/errors.ts'
+import { type Codec, createCodec } from '../../../runtime/codec.ts'
+import { deadLetterName } from '../../../runtime/dead-letter.ts'
+import { defineProcessor, type Processor } from '../../../runtime/define-processor.ts'
+import { createHealth } from '../../../runtime/health.ts'
+import { createStageMetrics } from '../../../runtime/metrics.ts'
+import { runProcessor, type Stage } from '../../../runtime/run-processor.ts'
+import { deadLetterTopic } from '../../../topics/topic.ts'
+import { uploadsReceived, uploadsRemoved } from '../../../topics/topics.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
+import { until } from '../../support/until.ts'
+
+type Handle = (key: string, attempt: number, signal: AbortSignal) => Promise<void> | void
+
+describe('the loop of a stage', () => {
+  const folder = temporaryFolder()
+  let broker: EmbeddedBroker
+  let registry: EmbeddedSchemaRegistry
+  let codec: Codec
+  let metricsRegistry = new Registry()
+  let stages: Stage[] = []
+  let groups = 0
+
+  before(async () => {
+    broker = await EmbeddedBroker.open({ dataFolder: folder })
+    registry = new EmbeddedSchemaRegistry({ dataFolder: folder })
+    codec = createCodec(registry)
+    await broker.ensureTopics([uploadsReceived, uploadsRemoved].flatMap((topic) => [topic, deadLetterTopic(topic)]))
+  })
+  after(async () => {
+    await broker.close()
+    await registry.close()
+  })
+  afterEach(async () => {
+    await Promise.all(stages.map((stage) => stage.stop(0)))
+    stages = []
+  })
+
+  /** A stage of a group of its own, reading what is produced from now on, that writes a takedown for each upload. */
+  async function start(handle: Handle, options: { concurrency?: number; maxRecords?: number; onCrash?: 'exit' } = {}) {
+    const processor = defineProcessor({
+      name: `take-down-${++groups}`,
+      from: [uploadsReceived],
+      to: [uploadsRemoved],
+      delivery: 'exactly-once',
+      start: 'latest',
+      concurrency: options.concurrency ?? 1,
+      maxRecords: options.maxRecords ?? 16,
+      async handle({ key }, _deps: object, { attempt, signal }) {
+        await handle(key, attempt, signal)
+        return [uploadsRemoved.record(key, { uploadId: key, kind: 'track', reason: `by ${groups}`, removedAt: 1 })]
+      },
+    }) as unknown as Processor<object>
+    metricsRegistry = new Registry()
+    const metrics = createStageMetrics(metricsRegistry)
+    const stage = runProcessor({
+      processor,
+      deps: {},
+      broker,
+      codec,
+      metrics,
+      logger: pino({ level: 'silent' }),
+      now: Date.now,
+      random: () => 0,
+      retry: { maxAttempts: 3, baseMs: 1, maxMs: 2 },
+      maxCrashes: 2,
+      onCrash: options.onCrash ?? 'restart',
+    })
+    stages.push(stage)
+    await until('the stage to run', async () => stage.state() === 'running')
+    return { stage, processor, metrics }
+  }
+
+  const bytes = (id: string) =>
+    codec.encode(uploadsReceived, {
+      uploadId: id,
+      kind: 'track',
+      media: { uri: 'media:x', sha256: 'x', bytes: 1 },
+      title: null,
+      artist: null,
+      owner: null,
+      rights: { licence: null, territories: [], explicit: false },
+      receivedAt: 1,
+    })
+
+  async function produce(...records: [id: string, partition: number][]): Promise<void> {
+    const encoded = records.map(async ([key, partition]): Promise<OutputRecord> => {
+      return { topic: uploadsReceived.name, key, value: await bytes(key), partition }
+    })
+    await broker.produce(await Promise.all(encoded))
+  }
+
+  async function keysOn(topic: string): Promise<string[]> {
+    const keys: string[] = []
+    for (let partition = 0; partition < uploadsRemoved.partitions; partition++) {
+      for (const { key } of await broker.read(topic, partition, 0, 1_000)) keys.push(key!)
+    }
+    return keys
+  }
+  const written = (...ids: string[]) =>
+    until(`${ids} to be written`, async () => {
+      const keys = await keysOn(uploadsRemoved.name)
+      return ids.every((id) => keys.includes(id))
+    })
+  const lag = async (name: string) =>
+    (await broker.lag(name, [uploadsReceived.name])).reduce((sum, { lagRecords }) => sum + lagRecords, 0)
+
+  test('each record is handled once, in order, and its offset is committed with its output', async () => {
+    const seen: string[] = []
+    const { stage } = await start((key) => void seen.push(key))
+    const ids = Array.from({ length: 40 }, (_, i) => `ordered-${i}`)
+    await produce(...ids.map((id): [string, number] => [id, 0]))
+    await written(...ids)
+    assert.deepEqual(seen, ids)
+    assert.equal(await lag(stage.name), 0)
+  })
+
+  test('a poison record goes to the dead letters and its neighbours on the same partition go through', async () => {
+    await start((key) => {
+      if (key === 'poison') throw new InvalidRecordError('poison', 'Upload poison is poison')
+    })
+    await produce(['before-poison', 1], ['poison', 1], ['after-poison', 1])
+    await written('before-poison', 'after-poison')
+    assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('poison'))
+    assert.ok(!(await keysOn(uploadsRemoved.name)).includes('poison'))
+    const text = await metricsRegistry.metrics()
+    assert.match(text, /cuestream_stage_dead_letters_total\{.*code="poison".*\} 1/)
+  })
+
+  test('a record that waits holds up its own partition only', async () => {
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const seen: string[] = []
+    await start(async (key, attempt) => {
+      seen.push(key)
+      if (key === 'waits' && attempt === 1) throw new RetryableError('busy', 'later', { retryAfterMs: 30 })
+      if (key === 'waits') await released
+    })
+    await produce(['waits', 2], ['behind', 2], ['elsewhere-1', 3], ['elsewhere-2', 3])
+    await written('elsewhere-1', 'elsewhere-2')
+    assert.ok(!seen.includes('behind'), 'order within the partition is kept')
+    release()
+    await written('waits', 'behind')
+    assert.deepEqual(
+      seen.filter((key) => key === 'waits' || key === 'behind'),
+      ['waits', 'waits', 'behind'],
+    )
+  })
+
+  test('what comes before a record that must wait is committed, and is not handled again', async () => {
+    const seen: string[] = []
+    await start((key, attempt) => {
+      seen.push(key)
+      if (key === 'third' && attempt < 3) throw new RetryableError('busy', 'later')
+    })
+    await produce(['first', 4], ['second', 4], ['third', 4])
+    await written('third')
+    assert.deepEqual(seen, ['first', 'second', 'third', 'third', 'third'])
+  })
+
+  test('a record that never works goes to the dead letters after the last try', async () => {
+    await start((key) => {
+      if (key === 'never') throw new RetryableError('busy', 'The other side is busy')
+    })
+    await produce(['never', 5], ['after-never', 5])
+    await written('after-never')
+    assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('never'))
+  })
+
+  test('a bug restarts the stage, the record comes again, and a record that crashes it each time is given up', async () => {
+    const seen: string[] = []
+    const { stage } = await start((key) => {
+      seen.push(key)
+      if (key === 'crashes' || (key === 'once' && seen.filter((k) => k === 'once').length === 1))
+        throw new TypeError('bug')
+    })
+    await produce(['once', 0], ['crashes', 0], ['after-crash', 0])
+    await written('once', 'after-crash')
+    assert.equal(seen.filter((key) => key === 'crashes').length, 3)
+    assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('crashes'))
+    assert.equal(stage.state(), 'running')
+    assert.match(await metricsRegistry.metrics(), /cuestream_stage_crashes_total\{.*\} 4/)
+  })
+
+  test('with a supervisor outside, a bug ends the stage with its error and commits nothing', async () => {
+    const { stage } = await start(
+      () => {
+        throw new TypeError('bug')
+      },
+      { onCrash: 'exit' },
+    )
+    await produce(['fatal', 1])
+    await assert.rejects(stage.ended, TypeError)
+    assert.equal(stage.state(), 'crashed')
+    assert.equal(await lag(stage.name), 1)
+  })
+
+  test('stopping lets the running record finish and commits it, and starts no other', async () => {
+    let begun = () => {}
+    const beganHandling = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { stage } = await start(
+      async (key) => {
+        if (key !== 'running') return
+        begun()
+        await released
+      },
+      { maxRecords: 1 },
+    )
+    await produce(['running', 2], ['not-begun', 2])
+    await beganHandling
+    const stopped = stage.stop(10_000)
+    release()
+    await stopped
+    assert.ok((await keysOn(uploadsRemoved.name)).includes('running'))
+    assert.ok(!(await keysOn(uploadsRemoved.name)).includes('not-begun'))
+    assert.equal(await lag(stage.name), 1)
+    assert.equal(stage.state(), 'stopped')
+  })
+
+  test('concurrent handlers overlap, and outputs keep the order of their inputs', async () => {
+    let together = 0
+    let most = 0
+    await start(
+      async () => {
+        most = Math.max(most, ++together)
+        await new Promise((resolve) => setImmediate(resolve))
+        together--
+      },
+      { concurrency: 4 },
+    )
+    const ids = ['c-0', 'c-1', 'c-2', 'c-3']
+    await produce(...ids.map((id): [string, number] => [id, 3]))
+    await written(...ids)
+    assert.ok(most > 1, `${most} at a time`)
+    assert.deepEqual((await keysOn(uploadsRemoved.name)).filter((key) => key.startsWith('c-')).sort(), ids)
+  })
+
+  test('health shows lag, and the watchdog raises a stage that has lag and does nothing', async () => {
+    let clock = 0
+    const { stage, processor, metrics } = await start(() => {
+      throw new RetryableError('busy', 'later', { retryAfterMs: 600_000 })
+    })
+    const health = createHealth({
+      stages: [{ stage, processor: processor as Processor }],
+      broker,
+      metrics,
+      now: () => Date.now() + clock,
+      stallMs: 60_000,
+    })
+    assert.deepEqual(await health.ready(), { ready: true, checks: { [stage.name]: 'ok' } })
+    await produce(['stuck', 4])
+    await until(
+      'the record to wait',
+      async () => (await health.stages())[0]!.lagRecords === 1 && stage.inFlight() === 0,
+    )
+    assert.equal((await health.stages())[0]!.stalled, false)
+    clock = 61_000
+    assert.equal((await health.stages())[0]!.stalled, true)
+    assert.match(await metricsRegistry.metrics(), /cuestream_consumer_lag_records\{.*partition="4"\} 1/)
+    await stage.stop(0)
+    assert.equal((await health.ready()).ready, false)
+  })
+})
