@@ -9,11 +9,11 @@
  * (Gabrielsson & Lindström 2010; Eerola, Friberg & Bresin 2013; Juslin & Lindström 2010). Valence is the less certain of
  * the two, as in every study of the field (Yang & Chen 2012).
  *
- * The place of a mood is the norm of its word (Warriner, Kuperman & Brysbaert 2013, English lemmas; valence less 5.06 by
- * 3, arousal less 4.5 by 2), moved by how musicians use the word in the MusicCaps descriptions (Agostinelli et al. 2023):
- * how much oftener it stands beside fast than slow words, and beside pleasant than unpleasant ones (sets balanced in
- * arousal), as tanh of half the log odds against all clips; the norm counts as 30 clips. A tagger's label has its place by
- * MusicCaps alone, with 30 clips for 0. The places are in vocabulary.json.
+ * The place of a mood word is where musicians use it in the MusicCaps descriptions (Agostinelli et al. 2023): how much
+ * oftener it stands beside fast than slow words, and beside pleasant than unpleasant ones (sets balanced in arousal), as
+ * tanh of half the log odds against all clips; so 0 is music at large. It is shrunk, by 30 clips, to what the norm of the
+ * word lets expect (Warriner, Kuperman & Brysbaert 2013, a regression over the 28 moods). A tagger's label has its place
+ * in the same way, shrunk to 0. The places are in vocabulary.json; docs/evaluation.md has the regression.
  */
 import type { MusicDescriptors, SegmentDescriptors } from './dsp/music-dsp.ts'
 
