@@ -9,14 +9,10 @@
 import { fileURLToPath } from 'node:url'
 import fastifyMultipart from '@fastify/multipart'
 import fastifyStatic from '@fastify/static'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify'
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { Histogram, type Registry } from 'prom-client'
-import type { Broker } from '../ports/broker.ts'
-import type { Catalogue } from '../ports/catalogue.ts'
-import type { MediaStore } from '../ports/media.ts'
-import type { Codec } from '../runtime/codec.ts'
-import type { StageHealth } from '../runtime/health.ts'
+import type { App, GatewayDeps } from './deps.ts'
 import { addGuards } from './guards.ts'
 import { addOpenApi } from './openapi.ts'
 import { handleError, handleNotFound } from './problem.ts'
@@ -26,49 +22,6 @@ import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { recommendationRoutes } from './routes/recommendations.ts'
 import { uploadRoutes } from './routes/uploads.ts'
-import type { Uploads } from './uploads.ts'
-
-export interface GatewayConfig {
-  /** The address that the caller will listen on; decides which Host headers are answered. */
-  readonly bindHost: string
-  readonly allowedHosts: readonly string[]
-  /** Of a recommendation, unless the request says. */
-  readonly deadlineMs: number
-  /** Recommendations that wait at the same time, at most. */
-  readonly maxInFlight: number
-  readonly maxUploadBytes: number
-  /** Partition of recommendations.answered.v1 that answers come back on. Default 0. */
-  readonly replyPartition?: number
-  /** Version of the tag vocabulary, told with each answer. */
-  readonly taxonomy: string
-  /** See GuardOptions. Default 5,000. */
-  readonly lingerMs?: number
-}
-
-export interface GatewayDeps {
-  readonly broker: Broker
-  readonly codec: Codec
-  readonly catalogue: Catalogue
-  readonly mediaStore: MediaStore
-  readonly uploads: Uploads
-  readonly config: GatewayConfig
-  /** Unix epoch, ms. */
-  readonly now: () => number
-  readonly newId: () => string
-  readonly logger: FastifyBaseLogger
-  readonly registry: Registry
-  readonly readiness: () => Promise<{ ready: boolean; checks: Record<string, string> }>
-  /** The stages of this process, where it runs any. */
-  readonly stages?: () => Promise<readonly StageHealth[]>
-}
-
-export type App = FastifyInstance<
-  RawServerDefault,
-  import('node:http').IncomingMessage,
-  import('node:http').ServerResponse,
-  FastifyBaseLogger,
-  ZodTypeProvider
->
 
 const WEB_FOLDER = fileURLToPath(new URL('../web/', import.meta.url))
 /** A JSON body is small; media come as streams with their own limit. */

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { InvalidRequestError } from '../../ports/errors.ts'
 import type { UploadReceived } from '../../schemas/types.ts'
-import type { App, GatewayDeps } from '../gateway.ts'
+import type { App, GatewayDeps } from '../deps.ts'
 import { sendMedia } from '../media-response.ts'
 import { idSchema, pageOf, pageQuerySchema, trackOf, trackSchema, videoOf, videoSchema } from '../representations.ts'
 import { problems } from '../responses.ts'

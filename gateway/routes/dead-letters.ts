@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import { deadLetters, type FiledLetter, findDeadLetter, redrive } from '../../runtime/dead-letter-desk.ts'
 import { topics } from '../../topics/topics.ts'
-import type { App, GatewayDeps } from '../gateway.ts'
+import type { App, GatewayDeps } from '../deps.ts'
 import { problems } from '../responses.ts'
 
 /** More than this are counted, not listed. */

@@ -1,6 +1,6 @@
 /** For operators and the page: health, readiness, metrics, and how far the pipeline is. */
 import { z } from 'zod'
-import type { App, GatewayDeps } from '../gateway.ts'
+import type { App, GatewayDeps } from '../deps.ts'
 
 const checksSchema = z.object({ ready: z.boolean(), checks: z.record(z.string(), z.string()) })
 

@@ -1,11 +1,11 @@
 /** /v1/uploads: videos and tracks in, their way through the stages, and takedowns. */
 import { extname } from 'node:path'
 import type { Multipart } from '@fastify/multipart'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { CuestreamError, InvalidRequestError } from '../../ports/errors.ts'
 import type { MediaStore, StoredMedia } from '../../ports/media.ts'
-import type { App, GatewayDeps } from '../gateway.ts'
+import type { App, GatewayDeps } from '../deps.ts'
 import { RefusedRequestError } from '../problem.ts'
 import { idSchema, pageOf, pageQuerySchema, uploadOf, uploadSchema } from '../representations.ts'
 import { problems } from '../responses.ts'
@@ -69,7 +69,7 @@ export function uploadRoutes(app: App, deps: GatewayDeps): void {
       const upload = request.isMultipart()
         ? await readForm(request, mediaStore, config)
         : fromUri(request.body as z.infer<typeof uploadByUri>)
-      const { id, duplicate } = await uploads.submit(upload, abortOnClose(request))
+      const { id, duplicate } = await uploads.submit(upload, goneSignal(reply))
       const status = await catalogue.upload(id)
       reply.header('location', `/v1/uploads/${encodeURIComponent(id)}`).code(duplicate ? 200 : 202)
       const { kind } = upload
@@ -213,9 +213,9 @@ function tooLarge({ maxUploadBytes }: GatewayDeps['config']): InvalidRequestErro
   return new InvalidRequestError('media-too-large', message, { status: 413 })
 }
 
-/** A download for a client that has gone is stopped. */
-function abortOnClose({ raw }: FastifyRequest): AbortSignal {
+/** Aborted when the client has gone, so that a download for nobody stops. */
+function goneSignal({ raw }: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  raw.socket?.once('close', () => controller.abort())
+  raw.once('close', () => controller.abort())
   return controller.signal
 }

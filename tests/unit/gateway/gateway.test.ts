@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { recommendationsRequested, uploadsReceived, uploadsRemoved } from '../../../topics/topics.ts'
+import { feedbackRecorded, recommendationsRequested, uploadsReceived, uploadsRemoved } from '../../../topics/topics.ts'
 import { answerWith, form, MAX_UPLOAD_BYTES, NOW, openGateway, tagged, uploadReceived } from './harness.ts'
 
 const host = { host: 'localhost' }
@@ -356,7 +356,6 @@ test('feedback on a known track is recorded with its request, release and rank',
   assert.equal((await post(gateway.app, '/v1/feedback', { ...feedback, video: 'v1' })).status, 202)
   assert.equal((await post(gateway.app, '/v1/feedback', { ...feedback, track: 'none' })).body.code, 'unknown-track')
   assert.equal((await post(gateway.app, '/v1/feedback', { ...feedback, action: 'loved' })).body.code, 'invalid-request')
-  const { feedbackRecorded } = await import('../../../topics/topics.ts')
   const { track, ...rest } = feedback
   assert.deepEqual(await gateway.written(feedbackRecorded), [
     { key: 'v1', value: { ...rest, trackId: track, videoId: 'v1', recordedAt: NOW } },
@@ -466,6 +465,9 @@ test('the OpenAPI 3.1 document describes every route of /v1 with its answers, pr
   assert.deepEqual(Object.keys(document.paths).sort(), [
     '/healthz',
     '/readyz',
+    '/v1/dead-letters',
+    '/v1/dead-letters/redrive',
+    '/v1/dead-letters/{position}',
     '/v1/feedback',
     '/v1/pipeline',
     '/v1/recommendations',

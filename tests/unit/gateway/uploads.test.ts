@@ -90,11 +90,11 @@ test('a crash between the record and the catalogue is completed by submitting ag
 
 test('a failed submission does not block the next one of the same id', async () => {
   const { uploads } = await openUploads()
-  await uploads.submit(track('one', { id: 'mine' }))
-  const outcomes = await Promise.allSettled([
-    uploads.submit(track('two', { id: 'mine' })),
-    uploads.submit(track('one', { id: 'mine' })),
-  ])
+  const { media } = await uploads.submit(track('one', { id: 'mine' }))
+  const other = { ...media, sha256: 'f'.repeat(64) }
+  const outcomes = await Promise.allSettled(
+    [other, media].map((stored) => uploads.submit(track('', { id: 'mine', source: { media: stored } }))),
+  )
   assert.deepEqual(
     outcomes.map(({ status }) => status),
     ['rejected', 'fulfilled'],
