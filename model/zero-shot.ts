@@ -1,14 +1,17 @@
 /**
- * The towers of the zero-shot release: the joint space is the vocabulary itself, one axis a tag that can be heard.
+ * The towers of the zero-shot release. The joint space has two parts, D = tags + textDims wide:
  *
- *     music   tag confidences ──▶ balanced by category ──▶ unit vector
- *     text    cosine with the tags' phrases ──▶ softmax within each category, with a way out ("says nothing of it") ──▶ unit
- *     video   ten likeliest image classes ──▶ mean of the classes' own tags (ConSE, Norouzi et al. 2014) ──▶ unit
- *     query   text and video, weighted, summed, unit; a text that says nothing of music weighs little
+ *             heard tags, one axis a tag that can be heard            meaning, the text encoder's space, less what all tags share
+ *     music   confidences ──▶ balanced by category ──▶ unit           sum of the tags' embeddings by confidence ──▶ unit
+ *     text    cosine with the tags' phrases ──▶ softmax within        the text's embedding ──▶ unit
+ *             each category, with a way out ("says nothing") ──▶ unit
+ *     video   ten likeliest image classes ──▶ the classes' own tags   ──▶ the classes' embeddings (ConSE, Norouzi et al. 2014)
+ *     query   text and video, each unit, weighted, summed, unit
  *
- * A plain sum of text embeddings of tags finds the style and misses the mood, since music words lie close together in a
- * sentence space and style words outnumber mood words. Here each category (instrument, genre, mood, vocals) is a block
- * that a text addresses by its own softmax, and each block of a track has the same length, so no category drowns another.
+ * The tags tell apart what a sentence space blurs: music words lie close together there, and style words outnumber mood
+ * words. Each category (instrument, genre, mood, vocals) is a block that a text addresses by a softmax of its own, and each
+ * block of a track has the same length, so no category drowns another. The meaning knows what the vocabulary has no word
+ * for. It weighs so much that both parts spread the scores of tracks alike.
  *
  * Inputs and outputs of the two graphs, which towers of any release share:
  *     music:  features [batch, segments, dims], mask [batch, segments] → whole [batch, D], segments [batch, segments, D]
@@ -20,9 +23,9 @@ import type { MusicLayout, VideoLayout } from './features.ts'
 import { GraphBuilder } from './onnx-writer.ts'
 
 export interface ZeroShotParameters {
-  /** Widths of the categories' blocks of tags, in column order; D is their sum. */
+  /** Widths of the categories' blocks of tags, in column order. */
   readonly blocks: readonly number[]
-  /** Phrases by tag: (D, phrasesPerTag, textDims), unit rows. */
+  /** Phrases by tag: (tags, phrasesPerTag, textDims), unit rows. */
   readonly phrases: Float32Array
   readonly phrasesPerTag: number
   readonly textDims: number
@@ -30,10 +33,18 @@ export interface ZeroShotParameters {
   readonly temperature: number
   /** The cosine at which a text is as likely to say nothing of a block as to mean one of its tags. */
   readonly nullCosine: number
-  /** A text whose chances are shorter than this says little of music, and weighs as much less beside a video. */
+  /** A text whose chances are shorter than this says little of music: its part by tags is left as much shorter. */
   readonly leastSaid: number
-  /** Tags that go with each image class: (classes, D), the mean over classes taken off. */
+  /** Embeddings of the tags (tags, textDims), less their mean. */
+  readonly tagTexts: Float32Array
+  /** That mean, (textDims,). */
+  readonly tagTextMean: Float32Array
+  /** Length of the part by meaning beside that by tags. */
+  readonly meaningWeight: number
+  /** Tags that go with each image class: (classes, tags), the mean over classes taken off. */
   readonly classTags: Float32Array
+  /** Embeddings of the classes' names (classes, textDims), less their mean. */
+  readonly classTexts: Float32Array
   readonly topClasses: number
 }
 
@@ -41,36 +52,75 @@ export interface ZeroShotParameters {
 const LEAST_LENGTH = 1e-6
 
 export function zeroShotMusicTower(parameters: ZeroShotParameters, layout: MusicLayout): Uint8Array {
+  const { blocks, textDims, tagTexts } = parameters
   const graph = new GraphBuilder('zero-shot-music')
   const features = graph.input('features', ['batch', 'segments', layout.dims])
   const mask = graph.input('mask', ['batch', 'segments'])
-  const dims = layout.tags.size
-  const tags = slice(graph, features, 2, layout.tags) // (B, N, D)
-  const mean = maskedMean(graph, tags, mask) // (B, D)
-  graph.output('whole', unit(graph, balance(graph, mean, parameters.blocks, 1), 1), ['batch', dims])
-  const segments = unit(graph, balance(graph, tags, parameters.blocks, 2), 2)
-  const kept = graph.node('Mul', [segments, graph.node('Unsqueeze', [mask, graph.ints([2])])])
-  graph.output('segments', kept, ['batch', 'segments', dims])
+  const embeddings = graph.initializer('tag_texts', [layout.tags.size, textDims], tagTexts)
+  const place = (tags: string, axis: number) => {
+    const heard = unit(graph, balance(graph, tags, blocks, axis), axis)
+    const meant = unit(graph, graph.node('MatMul', [tags, embeddings]), axis)
+    return unit(graph, join(graph, heard, meant, axis, parameters), axis)
+  }
+  const tags = slice(graph, features, 2, layout.tags) // (B, N, tags)
+  graph.output('whole', place(maskedMean(graph, tags, mask), 1), ['batch', jointDims(parameters)])
+  const kept = graph.node('Mul', [place(tags, 2), graph.node('Unsqueeze', [mask, graph.ints([2])])])
+  graph.output('segments', kept, ['batch', 'segments', jointDims(parameters)])
   return graph.toModel()
 }
 
 export function zeroShotQueryTower(parameters: ZeroShotParameters, layout: VideoLayout): Uint8Array {
+  const { blocks, textDims, tagTextMean, classTags, classTexts, leastSaid } = parameters
   const graph = new GraphBuilder('zero-shot-query')
   const video = graph.input('video', ['batch', 'segments', layout.dims])
   const videoMask = graph.input('video_mask', ['batch', 'segments'])
-  const text = graph.input('text', ['batch', parameters.textDims])
+  const text = graph.input('text', ['batch', textDims])
   const weights = graph.input('weights', ['batch', 2])
-  const fromText = unit(graph, textTags(graph, text, parameters), 1, parameters.leastSaid) // (B, D)
-  const fromVideo = unit(graph, videoTags(graph, video, videoMask, parameters, layout), 1) // (B, D)
+
+  const said = unit(graph, textTags(graph, text, parameters), 1, leastSaid) // (B, tags)
+  const mean = graph.initializer('tag_text_mean', [1, textDims], tagTextMean)
+  const meant = unit(graph, graph.node('Sub', [text, mean]), 1) // (B, textDims)
+
+  const classes = likeliestClasses(graph, video, parameters, layout) // (B, N, classes)
+  const seen = (rows: Float32Array, name: string, dims: number) => {
+    const matrix = graph.initializer(name, [layout.classes.size, dims], rows)
+    return unit(graph, maskedMean(graph, graph.node('MatMul', [classes, matrix]), videoMask), 1) // (B, dims)
+  }
+  const fromText = unit(graph, join(graph, said, meant, 1, parameters), 1, fullLength(parameters))
+  const fromVideo = unit(
+    graph,
+    join(graph, seen(classTags, 'class_tags', sumOf(blocks)), seen(classTexts, 'class_texts', textDims), 1, parameters),
+    1,
+  )
   const sum = graph.node('Add', [
     graph.node('Mul', [fromText, slice(graph, weights, 1, { start: 0, size: 1 })]),
     graph.node('Mul', [fromVideo, slice(graph, weights, 1, { start: 1, size: 1 })]),
   ])
-  graph.output('vector', unit(graph, sum, 1), ['batch', sumOf(parameters.blocks)])
+  graph.output('vector', unit(graph, sum, 1), ['batch', jointDims(parameters)])
   return graph.toModel()
 }
 
-/** (B, textDims) → (B, D): in each block the softmax over its tags and the way out, which is then dropped. */
+export function jointDims({ blocks, textDims }: ZeroShotParameters): number {
+  return sumOf(blocks) + textDims
+}
+
+/** Length of a vector whose two parts are both whole. */
+function fullLength({ meaningWeight }: ZeroShotParameters): number {
+  return Math.hypot(1, meaningWeight)
+}
+
+/** The two parts side by side. */
+function join(
+  graph: GraphBuilder,
+  tags: string,
+  meaning: string,
+  axis: number,
+  { meaningWeight }: ZeroShotParameters,
+): string {
+  return graph.node('Concat', [tags, graph.node('Mul', [meaning, graph.scalar(meaningWeight)])], { axis })
+}
+
+/** (B, textDims) → (B, tags): in each block the softmax over its tags and the way out, which is then dropped. */
 function textTags(graph: GraphBuilder, text: string, parameters: ZeroShotParameters): string {
   const { blocks, phrasesPerTag, textDims, temperature, nullCosine } = parameters
   const dims = sumOf(blocks)
@@ -79,9 +129,9 @@ function textTags(graph: GraphBuilder, text: string, parameters: ZeroShotParamet
     [textDims, dims * phrasesPerTag],
     transpose(parameters.phrases, dims * phrasesPerTag, textDims),
   )
-  const cosines = graph.node('MatMul', [text, phrases]) // (B, D·K)
+  const cosines = graph.node('MatMul', [text, phrases]) // (B, tags·K)
   const byTag = graph.node('Reshape', [cosines, graph.ints([-1, dims, phrasesPerTag])])
-  const best = graph.node('ReduceMax', [byTag], { axes: [2], keepdims: 0 }) // (B, D)
+  const best = graph.node('ReduceMax', [byTag], { axes: [2], keepdims: 0 }) // (B, tags)
   const scores = graph.node('Mul', [graph.node('Sub', [best, graph.scalar(nullCosine)]), graph.scalar(1 / temperature)])
   const parts = splitBlocks(graph, scores, blocks, 1).map((block, index) => {
     // The way out stands at score 0: a softmax over [block, 0] with its last column dropped.
@@ -92,26 +142,19 @@ function textTags(graph: GraphBuilder, text: string, parameters: ZeroShotParamet
   return graph.node('Concat', parts, { axis: 1 })
 }
 
-/** (B, N, dims) → (B, D): of each segment the likeliest classes' tags by their probabilities, then the mean. */
-function videoTags(
+/** (B, N, dims) → (B, N, classes): the chances of each segment's likeliest classes, as shares of 1; 0 for the others. */
+function likeliestClasses(
   graph: GraphBuilder,
   video: string,
-  mask: string,
-  parameters: ZeroShotParameters,
+  { topClasses }: ZeroShotParameters,
   layout: VideoLayout,
 ): string {
-  const { classTags, topClasses, blocks } = parameters
-  const chances = slice(graph, video, 2, layout.classes) // (B, N, C)
+  const chances = slice(graph, video, 2, layout.classes)
   const [top] = graph.nodeWithOutputs('TopK', [chances, graph.ints([topClasses])], 2, { axis: 2 })
   const least = graph.node('ReduceMin', [top!], { axes: [2], keepdims: 1 }) // (B, N, 1)
   const likely = graph.node('Where', [graph.node('GreaterOrEqual', [chances, least]), chances, graph.scalar(0)])
-  const total = graph.node('Max', [
-    graph.node('ReduceSum', [likely, graph.ints([2])], { keepdims: 1 }),
-    graph.scalar(LEAST_LENGTH),
-  ])
-  const tags = graph.initializer('class_tags', [layout.classes.size, sumOf(blocks)], classTags)
-  const bySegment = graph.node('MatMul', [graph.node('Div', [likely, total]), tags]) // (B, N, D)
-  return maskedMean(graph, bySegment, mask)
+  const total = graph.node('ReduceSum', [likely, graph.ints([2])], { keepdims: 1 })
+  return graph.node('Div', [likely, graph.node('Max', [total, graph.scalar(LEAST_LENGTH)])])
 }
 
 /** Scales each block of the last axis to length 1, so that every category counts the same. */

@@ -4,15 +4,20 @@ import type { ZeroShotParameters } from '../../../model/zero-shot.ts'
 import type { FeatureSequence } from '../../../ports/encoder.ts'
 
 export function referenceMusic(
-  { blocks }: ZeroShotParameters,
+  parameters: ZeroShotParameters,
   layout: MusicLayout,
   { values, segments, dims }: FeatureSequence,
 ): { whole: number[]; segments: number[][] } {
+  const { blocks, tagTexts, textDims, meaningWeight } = parameters
   const rows = Array.from({ length: segments }, (_, n) =>
     [...values.subarray(n * dims, (n + 1) * dims)].slice(layout.tags.start, layout.tags.start + layout.tags.size),
   )
-  const balanced = (tags: number[]) => unit(perBlock(tags, blocks, (block) => unit(block)))
-  return { whole: balanced(mean(rows)), segments: rows.map(balanced) }
+  const place = (tags: number[]) => {
+    const heard = unit(perBlock(tags, blocks, (block) => unit(block)))
+    const meant = unit(times(tags, tagTexts, textDims))
+    return unit([...heard, ...meant.map((value) => meaningWeight * value)])
+  }
+  return { whole: place(mean(rows)), segments: rows.map(place) }
 }
 
 export function referenceQuery(
@@ -20,11 +25,23 @@ export function referenceQuery(
   layout: VideoLayout,
   { video, text, weights }: { video?: FeatureSequence; text?: Float32Array; weights: readonly [number, number] },
 ): number[] {
-  const dims = parameters.blocks.reduce((sum, size) => sum + size, 0)
-  const nothing = new Array<number>(dims).fill(0)
-  const words = text === undefined ? nothing : unit(textTags(parameters, text, dims), parameters.leastSaid)
-  const pictures = video === undefined ? nothing : unit(videoTags(parameters, layout, video, dims))
-  return unit(words.map((value, i) => weights[0] * value + weights[1] * pictures[i]!))
+  const { blocks, textDims, tagTextMean, meaningWeight, leastSaid, classTags, classTexts } = parameters
+  const tagCount = blocks.reduce((sum, size) => sum + size, 0)
+  const nothing = new Array<number>(tagCount + textDims).fill(0)
+  const join = (tags: number[], meaning: number[]) => [...tags, ...meaning.map((value) => meaningWeight * value)]
+
+  const words = () => {
+    const said = unit(textTags(parameters, text!, tagCount), leastSaid)
+    const meant = unit([...text!].map((value, i) => value - tagTextMean[i]!))
+    return unit(join(said, meant), Math.hypot(1, meaningWeight))
+  }
+  const pictures = () => {
+    const classes = mean(likeliestClasses(parameters, layout, video!))
+    return unit(join(unit(times(classes, classTags, tagCount)), unit(times(classes, classTexts, textDims))))
+  }
+  const fromText = text === undefined ? nothing : words()
+  const fromVideo = video === undefined ? nothing : pictures()
+  return unit(fromText.map((value, i) => weights[0] * value + weights[1] * fromVideo[i]!))
 }
 
 function textTags(parameters: ZeroShotParameters, text: Float32Array, dims: number): number[] {
@@ -42,22 +59,23 @@ function textTags(parameters: ZeroShotParameters, text: Float32Array, dims: numb
   })
 }
 
-function videoTags(
-  { classTags, topClasses }: ZeroShotParameters,
+function likeliestClasses(
+  { topClasses }: ZeroShotParameters,
   { classes }: VideoLayout,
   { values, segments, dims }: FeatureSequence,
-  tagCount: number,
-): number[] {
-  const rows = Array.from({ length: segments }, (_, n) => {
+): number[][] {
+  return Array.from({ length: segments }, (_, n) => {
     const chances = [...values.subarray(n * dims + classes.start, n * dims + classes.start + classes.size)]
     const best = chances.map((chance, index) => ({ chance, index })).sort((a, b) => b.chance - a.chance)
     const top = best.slice(0, topClasses)
     const total = top.reduce((sum, { chance }) => sum + chance, 0)
-    return Array.from({ length: tagCount }, (_, tag) =>
-      top.reduce((sum, { chance, index }) => sum + (chance / total) * classTags[index * tagCount + tag]!, 0),
-    )
+    return chances.map((chance, index) => (top.some((other) => other.index === index) ? chance / total : 0))
   })
-  return mean(rows)
+}
+
+/** (rows) · (rows, dims) → (dims) */
+function times(row: number[], matrix: Float32Array, dims: number): number[] {
+  return Array.from({ length: dims }, (_, i) => row.reduce((sum, value, r) => sum + value * matrix[r * dims + i]!, 0))
 }
 
 function perBlock(values: number[], blocks: readonly number[], change: (block: number[]) => number[]): number[] {

@@ -90,7 +90,7 @@ describe('the zero-shot release, built, stored and loaded', () => {
   })
 
   test('the manifest names the widths that the towers take and the hashes of their files', async () => {
-    assert.equal(manifest.dims, TAGS.length)
+    assert.equal(manifest.dims, TAGS.length + wordAxes.dims)
     assert.deepEqual(manifest.encoders.video, { id: 'image@1', dims: IMAGE_DIMS + CLASSES.length })
     assert.deepEqual(manifest.encoders.music, { id: 'music@1', dims: EMBEDDING_DIMS + TAGS.length + DESCRIPTORS })
     for (const { name, sha256, bytes } of manifest.files) {
