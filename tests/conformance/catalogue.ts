@@ -153,6 +153,9 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
       await catalogue.recordStage(track, 'analysed', 25)
       assert.equal(await failed(), undefined)
       assert.equal((await catalogue.upload(id))!.stages.analysed, 10)
+      await catalogue.recordFailure(track, failure('analysed', 40))
+      await catalogue.recordStage(track, 'analysed', 40)
+      assert.equal(await failed(), undefined, 'a success at the time of the failure clears it')
     })
 
     test('a failure that is delivered again after the success that cleared it stays cleared', async () => {

@@ -125,6 +125,23 @@ describe('the HNSW graph of the embedded vector index', () => {
     await index.close()
   })
 
+  test('a row that comes after a restart does not take the place of a removed one in the cached graph', async () => {
+    const folder = temporaryFolder()
+    let index = await filled(folder)
+    await index.settled()
+    await index.remove(
+      music,
+      rows.slice(-10).map(({ id }) => id),
+    )
+    await index.close()
+    index = await opened(folder, 500)
+    const added = draw(10).map((vector, i) => ({ id: `added-${i}`, vector, attributes: {} }))
+    await index.upsert(music, added)
+    await index.settled()
+    for (const { id, vector } of added) assert.equal((await index.search(music, vector, 1))[0]!.id, id)
+    await index.close()
+  })
+
   test('a search whose filter fits none of the nearest rows still gives k', async () => {
     const index = await opened(temporaryFolder(), 500)
     const [far, near] = [draw(1)[0]!, draw(1)[0]!]
