@@ -66,7 +66,7 @@ export interface ApiClient {
   pipeline(): Promise<PipelineView>
   deadLetters(): Promise<readonly DeadLetterView[]>
   deadLetter(position: string): Promise<Readonly<Record<string, unknown>>>
-  redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number }>
+  redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number; readonly superseded: number }>
 }
 
 export function connectApi(url: string): ApiClient {

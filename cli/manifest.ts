@@ -9,15 +9,15 @@ import { InvalidRequestError } from '../ports/errors.ts'
  *     {"path": "music/dawn.opus", "kind": "track", "title": "Dawn", "artist": "A. Composer", "licence": "CC BY 4.0"}
  *
  * Exactly one of `path` (relative to the manifest) and `uri` (https, on the operator's list). All else is optional;
- * without `kind` the medium itself decides: pictures make it a video. Blank lines are skipped. A key that is not listed
+ * without `kind` the file name's extension decides. Blank lines are skipped. A key that is not listed
  * here is an error, since it is most likely a slip.
  */
 export const manifestLine = z
   .strictObject({
     path: z.string().min(1).optional(),
-    uri: z.url({ protocol: /^https?$/ }).optional(),
+    uri: z.url({ protocol: /^https$/ }).optional(),
     kind: z.enum(['track', 'video']).optional(),
-    /** Upload id; the same id again replaces what was there. Without it, the content's hash is the id. */
+    /** Upload id; the same id with other content is refused. Without it, the content's hash is the id. */
     id: z
       .string()
       .regex(
@@ -25,11 +25,11 @@ export const manifestLine = z
         'must be 1–128 of A–Z a–z 0–9 . _ - and begin with a letter or digit',
       )
       .optional(),
-    title: z.string().max(500).optional(),
-    artist: z.string().max(500).optional(),
-    owner: z.string().max(500).optional(),
+    title: z.string().max(300).optional(),
+    artist: z.string().max(300).optional(),
+    owner: z.string().max(300).optional(),
     /** As its owner writes it, e.g. an SPDX id. */
-    licence: z.string().max(200).optional(),
+    licence: z.string().max(300).optional(),
     /** Where it may be used, ISO 3166-1 alpha-2; absent or empty means everywhere. */
     territories: z.array(z.string().regex(/^[A-Z]{2}$/, 'must be two capital letters')).optional(),
     explicit: z.boolean().optional(),

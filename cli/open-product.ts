@@ -34,6 +34,7 @@ import { createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type Stage } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
+import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
 import { openReleases, type Releases } from './releases.ts'
 import { wireProcessors } from './wire-processors.ts'
@@ -86,7 +87,8 @@ export async function openProduct(
 
   try {
     const owner = opened(await acquireFolder(paths.owner), (hold) => hold.release())
-    const broker = opened(await EmbeddedBroker.open({ dataFolder: config.dataFolder }), (b) => b.close())
+    const onError = (err: unknown) => logger.error({ err }, 'The broker failed where no caller waits')
+    const broker = opened(await EmbeddedBroker.open({ dataFolder: config.dataFolder, onError }), (b) => b.close())
     const schemaRegistry = opened(new EmbeddedSchemaRegistry({ dataFolder: config.dataFolder }), (r) => r.close())
     const index = opened(await openVectorIndex({ folder: paths.index, exactBelow: config.exactBelowRows }), (i) =>
       i.close(),
@@ -138,8 +140,14 @@ export async function openProduct(
     const running: { stage: Stage; processor: (typeof processors)[number] }[] = []
     for (const { name } of chosen) {
       const { processor, deps } = wired.find((entry) => entry.processor.name === name)!
-      const options = { broker, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
+      const onCrash = wanted === 'all' ? ('restart' as const) : ('exit' as const)
+      const options = { broker, onCrash, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
       running.push({ stage: opened(runProcessor({ ...options, processor }), (stage) => stage.stop()), processor })
+    }
+    if (wanted === 'all') {
+      opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>
+        house.stop(),
+      )
     }
     const health = createHealth({
       stages: running,

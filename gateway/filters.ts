@@ -5,11 +5,9 @@
  */
 import { z } from 'zod'
 import { InvalidRequestError } from '../ports/errors.ts'
+import { WORLDWIDE } from '../ports/rights.ts'
 import type { FilterCondition } from '../schemas/types.ts'
 import { RefusedRequestError } from './problem.ts'
-
-/** Attribute value of a track that may be used in every territory. */
-export const WORLDWIDE = 'worldwide'
 
 interface Field {
   readonly schema: z.ZodType

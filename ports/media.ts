@@ -17,6 +17,11 @@ export interface MediaStore {
   path(uri: string): Promise<string>
   size(uri: string): Promise<number>
   remove(uri: string): Promise<void>
+  /**
+   * Removes what `isUsed` disowns and nobody has put for `unusedMs`: media of uploads that were taken down.
+   * @returns how many.
+   */
+  sweep(isUsed: (uri: string) => boolean, unusedMs: number): Promise<number>
 }
 
 export interface MediaInfo {

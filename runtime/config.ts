@@ -6,8 +6,6 @@ import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { SetupError } from '../ports/errors.ts'
 
-const megabytes = 1024 * 1024
-
 /** "a,b" or a JSON array. */
 const list = z.preprocess(
   (value) =>
@@ -55,7 +53,6 @@ const shape = {
   maxUploadMegabytes: integer(1, 1_000_000).default(2_048).describe('Largest media file, MiB.'),
   maxMediaSeconds: integer(1, 86_400).default(3_600).describe('Longest media, by decoded seconds.'),
   maxMegapixels: integer(1, 1_000).default(50).describe('Largest frame, megapixels.'),
-  mediaTimeoutSeconds: integer(1, 86_400).default(600).describe('Longest time one decoding may take.'),
   mediaHosts: list.default([]).describe('Hosts that media may be fetched from; empty turns fetching off.'),
   allowPrivateHosts: z
     .stringbool()
@@ -154,8 +151,4 @@ export function configurationTable(): string {
     return `| \`${key}\` | \`${environmentName(key)}\` | ${value} | ${type.description ?? ''} |`
   })
   return ['| key | environment | default | meaning |', '|---|---|---|---|', ...rows].join('\n')
-}
-
-export function bytesOf(config: Config): { maxUploadBytes: number } {
-  return { maxUploadBytes: config.maxUploadMegabytes * megabytes }
 }

@@ -43,9 +43,38 @@ export async function findDeadLetter(broker: Broker, topics: readonly Topic[], p
   throw new InvalidRequestError('unknown-dead-letter', `There is no dead letter ${position}`, { status: 404 })
 }
 
-/** Puts the originals back, for the stages that failed. @returns how many. */
-export async function redrive(broker: Broker, letters: readonly FiledLetter[]): Promise<number> {
-  const records = letters.flatMap(({ record }) => redriveRecord(record) ?? [])
-  if (records.length > 0) await broker.produce(records)
-  return records.length
+export interface Redriven {
+  readonly redriven: number
+  /** Left alone: a newer record of the same key has come since, on a topic that keeps the latest of each key. */
+  readonly superseded: number
+}
+
+/** Puts the originals back, for the stages that failed. */
+export async function redrive(
+  broker: Broker,
+  topics: readonly Topic[],
+  letters: readonly FiledLetter[],
+): Promise<Redriven> {
+  let [redriven, superseded] = [0, 0]
+  for (const letter of letters) {
+    const compacted = topics.find(({ name }) => name === letter.cause.topic)?.retention === 'compacted'
+    if (compacted && (await isSuperseded(broker, letter))) {
+      superseded++
+      continue
+    }
+    const record = redriveRecord(letter.record, { forEveryStage: compacted })
+    if (record === undefined) continue
+    await broker.produce([record])
+    redriven++
+  }
+  return { redriven, superseded }
+}
+
+async function isSuperseded(broker: Broker, { cause, record }: FiledLetter): Promise<boolean> {
+  for (let offset = cause.offset + 1; ; ) {
+    const later = await broker.read(cause.topic, cause.partition, offset, READ_AT_ONCE)
+    if (later.some(({ key }) => key === record.key)) return true
+    if (later.length === 0) return false
+    offset = later.at(-1)!.offset + 1
+  }
 }

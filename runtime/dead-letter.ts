@@ -29,7 +29,7 @@ export function deadLetterName(topic: string): string {
   return `${topic}${DEAD_LETTER_SUFFIX}`
 }
 
-/** @param code overrides the error's own ('crashed', 'retries-exhausted'). */
+/** @param failure.code in place of the error's own: 'crashed'. */
 export function deadLetterRecord(
   record: StoredRecord,
   failure: { stage: string; error: unknown; code?: string; attempts: number; at: number },
@@ -74,16 +74,23 @@ export function deadLetterCause(headers: Headers): DeadLetterCause | undefined {
   }
 }
 
-/** The original record, addressed to the stage that failed. */
-export function redriveRecord(letter: StoredRecord): OutputRecord | undefined {
+/**
+ * The original record, addressed to the stage that failed. On a compacted topic it takes the original's place, so there
+ * it is for every stage (`forEveryStage`): a replay must find it, and handlers are idempotent.
+ */
+export function redriveRecord(
+  letter: StoredRecord,
+  { forEveryStage = false }: { forEveryStage?: boolean } = {},
+): OutputRecord | undefined {
   const cause = deadLetterCause(letter.headers)
   if (cause === undefined) return undefined
+  const headers = originalHeaders(letter.headers)
   return {
     topic: cause.topic,
     key: letter.key,
     value: letter.value,
     partition: cause.partition,
-    headers: { ...originalHeaders(letter.headers), [REDRIVE_HEADER]: cause.stage },
+    headers: forEveryStage ? headers : { ...headers, [REDRIVE_HEADER]: cause.stage },
   }
 }
 

@@ -26,7 +26,13 @@ export function createStageMetrics(registry: Registry): StageMetrics {
   let refresh: () => Promise<unknown> = async () => {}
   return {
     onScrape(next) {
-      refresh = next
+      let running: Promise<unknown> | undefined
+      refresh = () => {
+        running ??= next().finally(() => {
+          running = undefined
+        })
+        return running
+      }
     },
     records: new Counter({
       name: 'cuestream_stage_records_total',
@@ -92,6 +98,9 @@ export function createStageMetrics(registry: Registry): StageMetrics {
       help: '1 when there is lag and nothing was committed for the watchdog time.',
       labelNames: ['processor'],
       registers,
+      async collect() {
+        await refresh()
+      },
     }),
   }
 }

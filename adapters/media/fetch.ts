@@ -80,7 +80,8 @@ export function mediaFetcher(options: MediaFetcherOptions): MediaFetcher {
   }
 }
 
-const notAllowed = (why: string) => new InvalidRequestError('uri-not-allowed', `this URI is not allowed: ${why}`)
+const notAllowed = (why: string) =>
+  new InvalidRequestError('uri-not-allowed', `this URI is not allowed: ${why}`, { status: 422 })
 
 /** [hosts] */
 function allowedUrl(uri: string, { allowedHosts, allowHttp }: MediaFetcherOptions): URL {

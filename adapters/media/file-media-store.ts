@@ -7,7 +7,7 @@
  *   [closed]   only `media:<sha256>` is a uri, so no uri can name another file
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rename, rm, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidRecordError, InvalidRequestError } from '../../ports/errors.ts'
 import type { MediaStore } from '../../ports/media.ts'
@@ -56,7 +56,7 @@ export async function openFileMediaStore(options: FileMediaStoreOptions): Promis
           await mkdir(directory, { recursive: true })
           await rename(temporary, file) // [whole]; of several at once the last one stands, with the same bytes [content]
           await syncFolder(directory)
-        }
+        } else await touch(file)
         return { uri, sha256, bytes }
       } finally {
         await rm(temporary, { force: true }) // [bounded]
@@ -71,7 +71,28 @@ export async function openFileMediaStore(options: FileMediaStoreOptions): Promis
     async remove(uri) {
       await rm(locate(uri).file, { force: true })
     },
+    async sweep(isUsed, unusedMs) {
+      let removed = 0
+      for (const start of await readdir(folder)) {
+        if (!/^[0-9a-f]{2}$/.test(start)) continue
+        for (const name of await readdir(join(folder, start))) {
+          const file = join(folder, start, name)
+          if (isUsed(`media:${name}`)) continue
+          const found = await lstatIfThere(file)
+          if (found === undefined || Date.now() - found.mtimeMs < unusedMs) continue
+          await rm(file, { force: true })
+          removed++
+        }
+      }
+      return removed
+    },
   }
+}
+
+/** Content that is put again is young again: a sweep leaves it alone until its upload is known. */
+async function touch(file: string): Promise<void> {
+  const now = new Date()
+  await utimes(file, now, now)
 }
 
 async function write(path: string, content: AsyncIterable<Uint8Array>, maxBytes: number, signal?: AbortSignal) {

@@ -38,8 +38,8 @@ export const deadLettersCommand = (open: OpenContext) => {
         throw new InvalidRequestError('nothing-asked', 'Name positions as `dead-letters list` prints them, or --all')
       }
       const { config, logger } = open({ logLevel: 'warn' })
-      const { redriven } = await withService(config, logger, (api) => api.redrive(all ? 'all' : positions))
-      say(`${redriven} redriven`)
+      const { redriven, superseded } = await withService(config, logger, (api) => api.redrive(all ? 'all' : positions))
+      say(`${redriven} redriven${superseded > 0 ? `, ${superseded} left alone: a newer record has come since` : ''}`)
     })
   return command
 }

@@ -6,7 +6,7 @@ import { topics } from '../../topics/topics.ts'
 import type { App, GatewayDeps } from '../deps.ts'
 import { problems } from '../responses.ts'
 
-/** More than this are counted, not listed. */
+/** No more than this are listed, or redriven, at once. */
 const MOST_LISTED = 1_000
 
 const letterSchema = z
@@ -85,7 +85,13 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
           z.strictObject({ positions: z.array(positionSchema).min(1).max(MOST_LISTED) }),
           z.strictObject({ all: z.literal(true).describe('Every open one.') }),
         ]),
-        response: { 202: z.object({ redriven: z.int() }), ...problems(400, 404) },
+        response: {
+          202: z.object({
+            redriven: z.int(),
+            superseded: z.int().describe('Left alone: a newer record of the same key has come since.'),
+          }),
+          ...problems(400, 404),
+        },
       },
     },
     async ({ body }, reply) => {
@@ -93,7 +99,7 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
         'all' in body
           ? await openLetters(false)
           : await Promise.all(body.positions.map((position) => findDeadLetter(broker, topics, position)))
-      return reply.code(202).send({ redriven: await redrive(broker, letters) })
+      return reply.code(202).send(await redrive(broker, topics, letters))
     },
   )
 }

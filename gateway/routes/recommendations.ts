@@ -29,7 +29,7 @@ const querySchema = z.strictObject({
   filters: z.unknown().optional().meta(filtersDocument()),
   limit: z.int().min(1).max(100).default(10),
   cursor: z.string().min(1).max(512).optional().describe('`nextCursor` of the page before, with the same query.'),
-  explain: z.boolean().default(false).describe('Adds reasons to each result.'),
+  explain: z.boolean().default(false).describe('Adds the similarity to each part of the query.'),
   deadlineMs: z
     .int()
     .min(1)

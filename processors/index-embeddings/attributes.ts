@@ -1,9 +1,8 @@
 /** The attributes of a track's row in the index: what filters can ask for (gateway/filters.ts offers the same names). */
 import type { TrackDocument } from '../../ports/catalogue.ts'
+import { WORLDWIDE } from '../../ports/rights.ts'
 import type { Attributes } from '../../ports/vector-index.ts'
 
-/** Territory of a track that may be used everywhere. */
-const WORLDWIDE = '*'
 /** A tag below this confidence is not claimed by a filter. */
 const FILTER_CONFIDENCE = 0.3
 

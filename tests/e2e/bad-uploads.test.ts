@@ -213,7 +213,7 @@ describe('bad uploads and requests', () => {
     const failedAt = async () =>
       ((await (await fetch(`${service.url}/v1/uploads/silent`)).json()) as { failure: { at: number } }).failure.at
     const before = await failedAt()
-    assert.deepEqual(await api.redrive([letter!.position]), { redriven: 1 })
+    assert.deepEqual(await api.redrive([letter!.position]), { redriven: 1, superseded: 0 })
     await until('the redriven upload to fail again', async () => (await failedAt()) > before)
   })
 })

@@ -10,6 +10,7 @@ import { unit } from '../../../model/vector.ts'
 import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { ReleaseTowers } from '../../../ports/encoder.ts'
 import type { JoinState } from '../../../ports/join-state.ts'
+import { WORLDWIDE } from '../../../ports/rights.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
 import { describeMusic } from '../../../processors/describe-music/describe-music.ts'
 import { embedMusic } from '../../../processors/embed-music/embed-music.ts'
@@ -139,7 +140,7 @@ describe('the processors together', () => {
     assert.equal(
       await index.count(name, [
         { field: 'licence', anyOf: ['MIT'] },
-        { field: 'territory', anyOf: ['DE', '*'] },
+        { field: 'territory', anyOf: ['DE', WORLDWIDE] },
       ]),
       1,
     )

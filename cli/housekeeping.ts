@@ -1,0 +1,87 @@
+/** What nobody asks for but every data folder needs: media of removed uploads go, joins that never complete expire. */
+import type { Logger } from 'pino'
+import { Gauge, type Registry } from 'prom-client'
+import type { Broker } from '../ports/broker.ts'
+import type { Catalogue, Page } from '../ports/catalogue.ts'
+import type { JoinState } from '../ports/join-state.ts'
+import type { MediaStore } from '../ports/media.ts'
+import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
+import { TRIPLET_SIDES } from '../processors/materialize-triplets/materialize-triplets.ts'
+import { uploadsReceived } from '../topics/topics.ts'
+
+const HOUR_MS = 3_600_000
+/** Longer than any upload waits between its arrival and its first stage. */
+const MEDIA_UNUSED_MS = HOUR_MS
+const JOIN_EXPIRES_MS = 7 * 24 * HOUR_MS
+const PAGE = 500
+
+interface Deps {
+  readonly broker: Broker
+  readonly catalogue: Catalogue
+  readonly mediaStore: MediaStore
+  readonly joins: JoinState
+  readonly registry: Registry
+  readonly logger: Logger
+  readonly now: () => number
+}
+
+/** Once at start and every hour. @returns how to stop it. */
+export function startHousekeeping(deps: Deps): { stop(): Promise<void> } {
+  new Gauge({
+    name: 'cuestream_triplets_incomplete',
+    help: 'Uploads that still wait for a side of their triplet.',
+    registers: [deps.registry],
+    async collect() {
+      this.set(await deps.joins.incomplete(TRIPLET_SIDES))
+    },
+  })
+  let running = Promise.resolve()
+  const run = () => {
+    running = running
+      .then(() => keepHouse(deps))
+      .catch((error: unknown) => deps.logger.error({ err: error }, 'Housekeeping failed; it is tried again in an hour'))
+  }
+  run()
+  const timer = setInterval(run, HOUR_MS).unref()
+  return {
+    async stop() {
+      clearInterval(timer)
+      await running
+    },
+  }
+}
+
+export async function keepHouse({
+  broker,
+  catalogue,
+  mediaStore,
+  joins,
+  logger,
+  now,
+}: Omit<Deps, 'registry'>): Promise<void> {
+  const expired = await joins.expire(TRIPLET_SIDES, now() - JOIN_EXPIRES_MS)
+  const media = (await isUpToDate(broker)) ? await sweepMedia(catalogue, mediaStore) : 0
+  if (media + expired > 0) logger.info({ media, joins: expired }, 'Media of removed uploads and expired joins are gone')
+}
+
+/** Only a catalogue that knows every upload can tell what nobody uses. */
+async function isUpToDate(broker: Broker): Promise<boolean> {
+  const lags = await broker.lag(indexEmbeddings.name, [uploadsReceived.name])
+  return lags.every(({ lagRecords }) => lagRecords === 0)
+}
+
+async function sweepMedia(catalogue: Catalogue, mediaStore: MediaStore): Promise<number> {
+  const used = new Set<string>()
+  for await (const { upload } of all((options) => catalogue.listTracks(options))) if (upload) used.add(upload.media.uri)
+  for await (const { upload } of all((options) => catalogue.listVideos(options))) if (upload) used.add(upload.media.uri)
+  return mediaStore.sweep((uri) => used.has(uri), MEDIA_UNUSED_MS)
+}
+
+async function* all<T>(list: (options: { after?: string; limit: number }) => Promise<Page<T>>): AsyncGenerator<T> {
+  for (let after: string | undefined; ; ) {
+    const page = await list({ limit: PAGE, ...(after === undefined ? {} : { after }) })
+    yield* page.items
+    if (page.next === undefined) return
+    after = page.next
+  }
+}
