@@ -6,6 +6,7 @@
  *   [order]      closing goes the other way round: requests, stages, stores, folder
  */
 import { randomUUID } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { EmbeddedBroker } from '../adapters/embedded/broker.ts'
@@ -14,6 +15,7 @@ import { acquireFolder } from '../adapters/embedded/folder-lock.ts'
 import { openJoinState } from '../adapters/embedded/join-state.ts'
 import { EmbeddedSchemaRegistry } from '../adapters/embedded/schema-registry.ts'
 import { openVectorIndex } from '../adapters/embedded/vector-index.ts'
+import { boundedDecoder } from '../adapters/media/bounded-decoder.ts'
 import { mediaFetcher } from '../adapters/media/fetch.ts'
 import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
 import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
@@ -208,9 +210,10 @@ async function openDecoder(config: Config, logger: Logger) {
   })
   const { path, from, version } = binaries.ffmpeg
   logger.info({ path, from, version }, 'Media are decoded by ffmpeg')
-  return ffmpegDecoder(binaries, {
+  const decoder = ffmpegDecoder(binaries, {
     maxFileBytes: config.maxUploadMegabytes * 1024 * 1024,
     maxDurationSeconds: config.maxMediaSeconds,
     maxPixels: config.maxMegapixels * 1_000_000,
   })
+  return boundedDecoder(decoder, config.decoders ?? Math.max(2, availableParallelism()))
 }

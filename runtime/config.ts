@@ -53,6 +53,7 @@ const shape = {
   maxUploadMegabytes: integer(1, 1_000_000).default(2_048).describe('Largest media file, MiB.'),
   maxMediaSeconds: integer(1, 86_400).default(3_600).describe('Longest media, by decoded seconds.'),
   maxMegapixels: integer(1, 1_000).default(50).describe('Largest frame, megapixels.'),
+  decoders: integer(1, 256).optional().describe('Media decoded at a time; the number of cores, at least 2, if absent.'),
   mediaHosts: list.default([]).describe('Hosts that media may be fetched from; empty turns fetching off.'),
   allowPrivateHosts: z
     .stringbool()
