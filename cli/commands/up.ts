@@ -19,7 +19,6 @@ export const upCommand = (open: OpenContext) =>
     .option('--once', 'stop when the samples are ingested and the example is answered')
     .action(async ({ samples, once }: { samples: boolean; once?: boolean }) => {
       const { config, logger } = open({ logLevel: 'warn' })
-      const startedAt = performance.now()
       const service = await startService(config, { logger, stages: 'all' })
       try {
         say(`Cuestream is up: ${service.url}`)
@@ -27,14 +26,14 @@ export const upCommand = (open: OpenContext) =>
           const api = connectApi(service.url)
           if (samples) {
             await ingestSamples(api, dataPaths(config.dataFolder).samplesDone)
-            say(`Recommendable after ${((performance.now() - startedAt) / 1_000).toFixed(1)} s.`)
+            say(`Recommendable ${(performance.now() / 1_000).toFixed(1)} s after the start.`)
             await sayExample(api)
           }
           if (once) return
           say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
           await new Promise(() => {})
         })
-        say('Stopping …')
+        if (!once) say('Stopping …')
       } finally {
         await service.close()
       }

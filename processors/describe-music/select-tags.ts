@@ -7,14 +7,20 @@ export type TagsByCategory = Readonly<Record<'genre' | 'mood' | 'instrument' | '
 const CLAIMED = 0.35
 const MOST = { genre: 2, mood: 3, instrument: 4, vocals: 1 } as const
 
-/** @returns the most confident tags of each category, highest first; a category with none above the threshold is empty. */
+/**
+ * @returns the most confident tags of each category, highest first; a category with none above the threshold is empty.
+ * A general tag ('guitar') says nothing beside a special one ('acoustic guitar'), and is left out.
+ */
 export function confidentTags(tags: readonly Tag[]): TagsByCategory {
   const of = (category: keyof typeof MOST) =>
-    tags
-      .filter((tag) => tag.category === category && tag.confidence >= CLAIMED)
+    withoutGeneral(tags.filter((tag) => tag.category === category && tag.confidence >= CLAIMED))
       .sort(byConfidence)
       .slice(0, MOST[category])
   return { genre: of('genre'), mood: of('mood'), instrument: of('instrument'), vocals: of('vocals') }
+}
+
+function withoutGeneral(tags: readonly Tag[]): Tag[] {
+  return tags.filter(({ tag }) => !tags.some((other) => other.tag.endsWith(` ${tag}`)))
 }
 
 export function byConfidence(a: Tag, b: Tag): number {
