@@ -7,6 +7,9 @@
  *   [atomic]    outputs and the offset of a `commit` become visible together or not at all
  *   [replay]    what was not committed is delivered again, from the committed offset
  *   [durable]   what was acknowledged outlives the process
+ *
+ * An adapter may keep topics of different `TopicSettings.flush` in logs of their own. It then refuses a produce or commit
+ * that mixes them (SetupError 'mixed-flush') rather than weaken [atomic].
  */
 import type { TopicSettings } from './topic-settings.ts'
 
@@ -50,7 +53,8 @@ export interface Batch {
   /**
    * Moves the group's offset to `nextOffset` (the first record that is not done) and produces `outputs`.
    * May be called several times in a batch. [atomic]
-   * @throws FencedError when this member no longer owns the partition.
+   * @throws FencedError when this member no longer owns the partition; SetupError 'mixed-flush' when an output's topic
+   * is flushed otherwise than this batch's, and the adapter keeps the two apart.
    */
   commit(nextOffset: number, outputs: readonly OutputRecord[]): Promise<void>
 }
@@ -90,7 +94,10 @@ export interface Broker {
   /** Creates what is missing; never deletes or shrinks. */
   ensureTopics(topics: readonly TopicSettings[]): Promise<void>
   topics(): Promise<readonly { name: string; partitions: number }[]>
-  /** Resolves when all are acknowledged, all or none. @returns one (partition, offset) a record, in order. */
+  /**
+   * Resolves when all are acknowledged, all or none. @returns one (partition, offset) a record, in order.
+   * @throws SetupError 'mixed-flush' when the topics differ in `flush` and the adapter keeps the two apart.
+   */
   produce(records: readonly OutputRecord[]): Promise<readonly { partition: number; offset: number }[]>
   consume(options: ConsumeOptions): Promise<Consumer>
   /** Follows one partition from its end, outside any group: how a gateway instance reads its replies. */

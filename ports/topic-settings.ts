@@ -6,4 +6,12 @@ export interface TopicSettings {
   readonly retention: 'compacted' | { readonly ms: number }
   /** Largest record in bytes. */
   readonly maxRecordBytes: number
+  /**
+   * When records and committed offsets reach the disk. A killed process loses none of either.
+   * 'at-once' (default): right after each commit; a power cut may lose those of the last moment.
+   * 'by-os': whenever the operating system writes its cache, so nothing waits for a disk; a power cut may lose all of the
+   * topic's. For records that are void within seconds, such as requests and replies.
+   * Kafka leaves every topic to the operating system and relies on replicas: its adapter ignores this.
+   */
+  readonly flush?: 'at-once' | 'by-os'
 }

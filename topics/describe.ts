@@ -3,11 +3,16 @@ import { DAY_MS } from './topic.ts'
 import { topics } from './topics.ts'
 
 export function topicsTable(): string {
-  const rows = topics.map(({ name, keyName, partitions, retention, maxRecordBytes, schema }) => {
+  const rows = topics.map(({ name, keyName, partitions, retention, maxRecordBytes, flush, schema }) => {
     const kept = retention === 'compacted' ? 'compacted' : duration(retention.ms)
-    return `| \`${name}\` | ${keyName} | ${partitions} | ${kept} | ${maxRecordBytes / 1024 / 1024} MiB | ${schema.doc} |`
+    const cells = [`\`${name}\``, keyName, partitions, kept, flush, `${maxRecordBytes / 1024 / 1024} MiB`, schema.doc]
+    return `| ${cells.join(' | ')} |`
   })
-  return ['| topic | key | partitions | kept | largest record | value |', '|---|---|---|---|---|---|', ...rows].join('\n')
+  const head = [
+    '| topic | key | partitions | kept | flushed | largest record | value |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  return [...head, ...rows].join('\n')
 }
 
 function duration(ms: number): string {

@@ -38,24 +38,27 @@ export function defineTopic<T>() {
     retention: TopicSettings['retention']
     partitions?: number
     maxRecordBytes?: number
+    flush?: TopicSettings['flush']
   }): Topic<Name, T> => ({
     name: definition.name,
     keyName: definition.key,
     partitions: definition.partitions ?? PARTITIONS,
     retention: definition.retention,
     maxRecordBytes: definition.maxRecordBytes ?? 1024 * 1024,
+    flush: definition.flush ?? 'at-once',
     subject: `${definition.name}-value`,
     schema: JSON.parse(readFileSync(new URL(`../schemas/${definition.name}.avsc`, import.meta.url), 'utf8')),
     record: (key, value, options = {}) => ({ topic: definition.name, key, value, ...options }),
   })
 }
 
-/** The dead-letter topic of a topic: original bytes and headers, the cause in headers of its own. */
+/** The dead-letter topic of a topic: original bytes and headers, the cause in headers of its own; flushed as the topic. */
 export function deadLetterTopic(topic: TopicSettings): TopicSettings {
   return {
     name: `${topic.name}.dlq`,
     partitions: topic.partitions,
     retention: { ms: 14 * DAY_MS },
     maxRecordBytes: topic.maxRecordBytes + 64 * 1024,
+    flush: topic.flush ?? 'at-once',
   }
 }

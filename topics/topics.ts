@@ -77,15 +77,18 @@ export const modelsReleased = defineTopic<ModelReleased>()({
   retention: 'compacted',
   partitions: 1,
 })
+/** Requests and their replies wait for no disk: by the time the power is back, nobody waits for them either. */
 export const recommendationsRequested = defineTopic<RecommendationRequested>()({
   name: 'recommendations.requested.v1',
   key: 'requestId',
   retention: { ms: DAY_MS / 24 },
+  flush: 'by-os',
 })
 export const recommendationsAnswered = defineTopic<RecommendationAnswered>()({
   name: 'recommendations.answered.v1',
   key: 'requestId',
   retention: { ms: DAY_MS / 24 },
+  flush: 'by-os',
 })
 export const feedbackRecorded = defineTopic<FeedbackRecorded>()({
   name: 'feedback.recorded.v1',

@@ -6,7 +6,7 @@
  */
 import type { ConsumeOptions, Consumer } from '../../ports/broker.ts'
 import { Lane } from './broker-lane.ts'
-import type { BrokerLog } from './broker-log.ts'
+import type { BrokerLogs } from './broker-logs.ts'
 import { settlesWithin } from './settles-within.ts'
 
 /** How long a member waits for running batches when `stop` names no grace. */
@@ -16,14 +16,14 @@ const SETTLE_MS = 5_000
 
 export class ConsumerGroup {
   readonly #name: string
-  readonly #log: BrokerLog
+  readonly #logs: BrokerLogs
   readonly #members: Member[] = []
   /** By topic and partition: settles when the last owner has let go. */
   readonly #handovers = new Map<string, Promise<void>>()
 
-  constructor(name: string, log: BrokerLog) {
+  constructor(name: string, logs: BrokerLogs) {
     this.#name = name
-    this.#log = log
+    this.#logs = logs
   }
 
   get members(): readonly Member[] {
@@ -54,9 +54,9 @@ export class ConsumerGroup {
     for (const [name, { member, topic, partition }] of owners) {
       if (member.lanes.has(name)) continue
       const lane = new Lane({
-        log: this.#log,
+        logs: this.#logs,
         group: this.#name,
-        topic: this.#log.topic(topic),
+        topic: this.#logs.topic(topic),
         partition,
         maxRecords: member.options.maxRecords,
         onBatch: member.options.onBatch,
@@ -72,7 +72,7 @@ export class ConsumerGroup {
     const takers = this.#members.filter((member) => !member.stopping)
     for (const topic of new Set(takers.flatMap((member) => member.options.topics))) {
       const readers = takers.filter((member) => member.options.topics.includes(topic))
-      for (let partition = 0; partition < this.#log.topic(topic).partitions; partition++) {
+      for (let partition = 0; partition < this.#logs.topic(topic).partitions; partition++) {
         owners.set(laneName(topic, partition), { member: readers[partition % readers.length]!, topic, partition })
       }
     }

@@ -10,13 +10,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Batch, BatchOutcome, OutputRecord } from '../../ports/broker.ts'
 import { FencedError } from '../../ports/errors.ts'
 import type { BrokerLog, TopicState } from './broker-log.ts'
+import type { BrokerLogs } from './broker-logs.ts'
 import { settlesWithin } from './settles-within.ts'
 
 /** Values of a batch pass this by one record at most. */
 const MOST_BATCH_BYTES = 16 * 1024 * 1024
 
 export interface LaneOptions {
-  readonly log: BrokerLog
+  readonly logs: BrokerLogs
   readonly group: string
   readonly topic: TopicState
   readonly partition: number
@@ -34,6 +35,8 @@ export class Lane {
   /** Settles, without rejecting, when the last batch has ended and no commit is under way. */
   readonly ended: Promise<void>
   readonly #options: LaneOptions
+  /** Where the topic, the group's offsets on it and all outputs lie. */
+  readonly #log: BrokerLog
   /** Aborted first: fetch no more. */
   readonly #stopping = new AbortController()
   /** Aborted when the partition is no longer ours: the signal of the batches. */
@@ -43,6 +46,7 @@ export class Lane {
 
   constructor(options: LaneOptions) {
     this.#options = options
+    this.#log = options.logs.of(options.topic.name)
     this.topic = options.topic.name
     this.partition = options.partition
     this.ended = this.#run()
@@ -80,7 +84,8 @@ export class Lane {
   }
 
   async #deliverNext(): Promise<void> {
-    const { log, group, topic, partition, maxRecords } = this.#options
+    const log = this.#log
+    const { group, topic, partition, maxRecords } = this.#options
     const position = log.committedOffset(group, topic, partition) ?? 0
     const records = log.read(topic, partition, position, maxRecords, MOST_BATCH_BYTES)
     if (records.length === 0) return this.#waitForAppend()
@@ -109,9 +114,11 @@ export class Lane {
   }
 
   async #commit(isOpen: () => boolean, nextOffset: number, outputs: readonly OutputRecord[]): Promise<void> {
-    const { log, group, topic, partition } = this.#options
+    const log = this.#log
+    const { logs, group, topic, partition } = this.#options
     if (!isOpen()) throw new FencedError(`the batch of partition ${partition} of ${topic.name} has ended`) // [fenced]
     if (!Number.isSafeInteger(nextOffset) || nextOffset < 0) throw new RangeError(`${nextOffset} is no offset`)
+    logs.sharedBy([topic.name, ...outputs.map((output) => output.topic)]) // or this throws
     const prepared = log.prepare(outputs)
     const commit = log.transact(() => {
       this.#revoked.signal.throwIfAborted() // [fenced], here because the transaction may have waited for others
@@ -128,7 +135,7 @@ export class Lane {
   }
 
   async #waitForAppend(): Promise<void> {
-    await this.#waitUntil((wake) => this.#options.log.onAppend(this.topic, this.partition, wake)) // [no-polling]
+    await this.#waitUntil((wake) => this.#log.onAppend(this.topic, this.partition, wake)) // [no-polling]
   }
 
   async #pause(forMs: number): Promise<void> {

@@ -92,6 +92,10 @@ export class BrokerLog {
     return [...this.#states.values()]
   }
 
+  has(name: string): boolean {
+    return this.#states.has(name)
+  }
+
   /** @throws SetupError 'unknown-topic' */
   topic(name: string): TopicState {
     const state = this.#states.get(name)

@@ -131,10 +131,15 @@ async function isAlive(folder: string, owner: OwnerRecord): Promise<boolean> {
   return true // [unsure]
 }
 
+/** Which run of the machine this is; null where the system does not say. */
+export function bootId(): string | null {
+  return attempt(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
+}
+
 function describeProcess(): Pick<OwnerRecord, 'pid' | 'bootId' | 'pidNamespace' | 'startTime'> {
   return {
     pid: process.pid,
-    bootId: attempt(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
+    bootId: bootId(),
     pidNamespace: attempt(() => readlinkSync('/proc/self/ns/pid')),
     startTime: startTimeOf(process.pid),
   }

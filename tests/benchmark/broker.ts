@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
 import type { Batch } from '../../ports/broker.ts'
+import type { TopicSettings } from '../../ports/topic-settings.ts'
 
 const RECORDS = 100_000
 const RECORD_BYTES = 1024
@@ -16,10 +17,20 @@ const ROUND_TRIPS = 2_000
 const dataFolder = mkdtempSync(join(tmpdir(), 'cuestream-benchmark-'))
 const broker = await EmbeddedBroker.open({ dataFolder, fsync: !process.argv.includes('--no-fsync') })
 const settings = { partitions: 6, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024 }
-await broker.ensureTopics(['bulk', 'requests', 'replies'].map((name) => ({ ...settings, name })))
+const flushes = ['at-once', 'by-os'] as const
+await broker.ensureTopics([
+  { ...settings, name: 'bulk' },
+  ...flushes.flatMap((flush) =>
+    ['requests', 'replies'].map((name) => ({ ...settings, name: `${name} ${flush}`, flush })),
+  ),
+])
 
 try {
-  const rows = [await produceAll(), await consumeAll(), ...(await roundTrips(1)), ...(await roundTrips(20))]
+  const rows = [await produceAll(), await consumeAll()]
+  for (const flush of flushes) {
+    rows.push(...(await roundTrips(1, flush)), ...(await roundTrips(20, flush)))
+    rows.push(...(await besideWrites(() => roundTrips(1, flush, ', beside writes'))))
+  }
   const width = Math.max(...rows.map(([what]) => what.length)) + 2
   process.stdout.write(`${rows.map(([what, figure]) => what.padEnd(width) + figure).join('\n')}\n`)
 } finally {
@@ -55,17 +66,32 @@ async function consumeAll(): Promise<Row> {
   return ['consume and commit them by 500', rate(begun)]
 }
 
+/** While others write to a topic that is flushed at once, as ingestion does. */
+async function besideWrites<T>(work: () => Promise<T>): Promise<T> {
+  const done = new AbortController()
+  const write = async () => {
+    const value = Buffer.alloc(64 * RECORD_BYTES, 7)
+    while (!done.signal.aborted) await broker.produce([{ topic: 'bulk', key: 'beside', value }])
+  }
+  const writes = write()
+  const result = await work()
+  done.abort()
+  await writes
+  return result
+}
+
 /** produce a request → consume it → commit its answer with the offset → tail the answer; `atOnce` of them at a time. */
-async function roundTrips(atOnce: number): Promise<Row[]> {
+async function roundTrips(atOnce: number, flush: TopicSettings['flush'], beside = ''): Promise<Row[]> {
+  const [requests, replies] = [`requests ${flush}`, `replies ${flush}`]
   const waiting = new Map<string, () => void>()
-  const tail = await broker.tail('replies', 0, (record) => waiting.get(record.key!)?.())
+  const tail = await broker.tail(replies, 0, (record) => waiting.get(record.key!)?.())
   const consumer = await broker.consume({
     group: 'answer',
-    topics: ['requests'],
+    topics: [requests],
     maxRecords: 16,
     from: 'latest',
     async onBatch(batch) {
-      const answers = batch.records.map(({ key, value }) => ({ topic: 'replies', partition: 0, key, value }))
+      const answers = batch.records.map(({ key, value }) => ({ topic: replies, partition: 0, key, value }))
       await batch.commit(batch.records.at(-1)!.offset + 1, answers)
       return { next: 'continue' }
     },
@@ -78,7 +104,7 @@ async function roundTrips(atOnce: number): Promise<Row[]> {
       const key = `${atOnce}-${next++}`
       const begun = performance.now()
       const answered = new Promise<void>((resolve) => waiting.set(key, resolve))
-      await broker.produce([{ topic: 'requests', key, value }])
+      await broker.produce([{ topic: requests, key, value }])
       await answered
       waiting.delete(key)
       latenciesMs.push(performance.now() - begun)
@@ -89,7 +115,7 @@ async function roundTrips(atOnce: number): Promise<Row[]> {
   await tail.stop()
   latenciesMs.sort((a, b) => a - b)
   const at = (share: number) => `${latenciesMs[Math.floor((latenciesMs.length - 1) * share)]!.toFixed(2)} ms`
-  const what = `request and reply, ${atOnce} at a time`
+  const what = `request and reply flushed ${flush}, ${atOnce} at a time${beside}`
   return [[`${what}, p50`, at(0.5)] as Row, [`${what}, p99`, at(0.99)] as Row]
 }
 

@@ -3,8 +3,8 @@
  *
  *     npm run benchmark:request-reply
  *
- * Compares, in the same run: a search in the index alone, ranking with the towers but no topics, and the whole way
- * through the topics and back. Prints a table; asserts nothing.
+ * Compares, in the same run: a search in the index alone, and the whole way through the topics and back, also beside
+ * writes like those of ingestion. Prints a table; asserts nothing.
  */
 
 import { randomUUID } from 'node:crypto'
@@ -20,10 +20,13 @@ import { seededRandom } from '../../model/random.ts'
 import { unit } from '../../model/vector.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import type { RecommendationRequested } from '../../schemas/types.ts'
+import { musicFeatures } from '../../topics/topics.ts'
 
 const TRACKS = 10_000
 const REQUESTS = 1_000
 const WARM_UP = 100
+/** About a track of three minutes. */
+const FEATURE_BYTES = 64 * 1024
 
 const folder = mkdtempSync(join(tmpdir(), 'cuestream-benchmark-'))
 const logger = pino({ level: 'silent' })
@@ -69,11 +72,13 @@ try {
   const vectors = Array.from({ length: 50 }, (_, i) => row(-1 - i).vector)
   const direct = await measure((i) => product.index.search(name, vectors[i % 50]!, 10), 1)
   const single = await measure((i) => client.request(query(i), 10_000), 1)
+  const beside = await besideWrites(() => measure((i) => client.request(query(i), 10_000), 1))
   const busy = await measure((i) => client.request(query(i), 10_000), 16)
   const rows = [
     ['', 'p50 ms', 'p99 ms', 'p99 over direct, ms', 'requests/s'],
     line('index search alone', direct, direct),
     line('request and reply, one at a time', single, direct),
+    line('request and reply, one at a time, beside writes', beside, direct),
     line('request and reply, 16 at a time', busy, direct),
   ]
   say(`${TRACKS} synthetic tracks, ${towers.dims} dims, ${REQUESTS} requests each, Node ${process.version}\n`)
@@ -88,6 +93,20 @@ interface Figures {
   readonly p50: number
   readonly p99: number
   readonly perSecond: number
+}
+
+/** While feature sequences are written, each flushed to disk, one after the other. No stage reads them here. */
+async function besideWrites<T>(work: () => Promise<T>): Promise<T> {
+  const done = new AbortController()
+  const write = async () => {
+    const value = Buffer.alloc(FEATURE_BYTES, 7)
+    while (!done.signal.aborted) await product.broker.produce([{ topic: musicFeatures.name, key: 'beside', value }])
+  }
+  const writes = write()
+  const result = await work()
+  done.abort()
+  await writes
+  return result
 }
 
 async function measure(work: (i: number) => Promise<unknown>, width: number): Promise<Figures> {

@@ -16,6 +16,8 @@ export interface BrokerHarness {
   /** Ends the broker that is open and opens another on the same durable state. */
   reopen(): Promise<Broker>
   close(): Promise<void>
+  /** How the topics of the suite are flushed; the default where absent. */
+  readonly flush?: TopicSettings['flush']
 }
 
 const CONTINUE: BatchOutcome = { next: 'continue' }
@@ -23,6 +25,7 @@ const CONTINUE: BatchOutcome = { next: 'continue' }
 export function brokerConformance(adapter: string, harness: BrokerHarness): void {
   describe(`Broker by ${adapter}`, { timeout: 300_000 }, () => {
     let broker: Broker
+    const common = harness.flush === undefined ? {} : { flush: harness.flush }
     before(async () => {
       broker = await harness.open()
     })
@@ -31,7 +34,7 @@ export function brokerConformance(adapter: string, harness: BrokerHarness): void
     async function newTopic(settings: Partial<TopicSettings> = {}): Promise<string> {
       const name = `conformance.${randomUUID()}`
       await broker.ensureTopics([
-        { name, partitions: 1, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024, ...settings },
+        { name, partitions: 1, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024, ...common, ...settings },
       ])
       return name
     }
@@ -173,7 +176,7 @@ export function brokerConformance(adapter: string, harness: BrokerHarness): void
       test('ensuring a topic again keeps its records, adds partitions and never takes any away', async () => {
         const topic = await newTopic({ partitions: 2 })
         await broker.produce([{ ...record(topic, 'k', 'kept'), partition: 1 }])
-        const settings = { name: topic, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024 }
+        const settings = { name: topic, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024, ...common }
         const partitions = async () => (await broker.topics()).find(({ name }) => name === topic)?.partitions
         await broker.ensureTopics([{ ...settings, partitions: 3 }])
         await until(async () => (await partitions()) === 3, 'the third partition')
