@@ -3,7 +3,8 @@
  *
  *     npm run benchmark:memory -- 500
  *
- * Prints resident memory (of the process; decoders are processes of their own) as uploads complete; asserts nothing.
+ * Prints memory of the process as uploads complete (decoders are processes of their own): resident, the anonymous part
+ * of it (the rest is files: code and the mapped stores, which grow with the data), and the JavaScript heap. Asserts nothing.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,7 +23,7 @@ const product = await startProduct(folder)
 const api = connectApi(product.url)
 const samples = await readManifest(repositoryPaths.samples)
 const startedAt = performance.now()
-const rows = [['uploads done', 'seconds', 'resident MB', 'peak so far MB']]
+const rows = [['uploads done', 'seconds', 'resident MB', 'anonymous MB', 'heap MB']]
 
 try {
   const limit = pLimit(8)
@@ -32,20 +33,15 @@ try {
     ),
   )
   submitting.catch(() => {})
-  let peak = 0
   for (let shown = -1; ; ) {
     const { counts, stages } = await api.pipeline()
-    const resident = residentMegabytes(product.process.pid!)
-    peak = Math.max(peak, resident)
-    const indexed = await countReady()
+    const metrics = await (await fetch(`${product.url}/metrics`)).text()
+    const indexed = countReady(metrics)
     if (Math.floor(indexed / every) > shown) {
       shown = Math.floor(indexed / every)
-      rows.push([
-        String(indexed),
-        ((performance.now() - startedAt) / 1_000).toFixed(0),
-        resident.toFixed(0),
-        peak.toFixed(0),
-      ])
+      const heap = Number(/^nodejs_heap_size_used_bytes (\S+)/m.exec(metrics)?.[1] ?? 0) / 1024 ** 2
+      const figures = [(performance.now() - startedAt) / 1_000, ...processMegabytes(product.process.pid!), heap]
+      rows.push([String(indexed), ...figures.map((figure) => figure.toFixed(0))])
       process.stderr.write(`${rows.at(-1)!.join('  ')}\n`)
     }
     const idle = stages.every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0)
@@ -61,19 +57,17 @@ try {
 }
 
 /** From the metrics: uploads whose last stage is done. */
-async function countReady(): Promise<number> {
-  const text = await (await fetch(`${product.url}/metrics`)).text()
+function countReady(metrics: string): number {
   const done = (topic: string) => {
-    const line = new RegExp(
-      `^cuestream_stage_records_total\\{processor="index-embeddings",topic="${topic}",outcome="done"\\} (\\d+)`,
-      'm',
-    )
-    return Number(line.exec(text)?.[1] ?? 0)
+    const line = `^cuestream_stage_records_total\\{processor="index-embeddings",topic="${topic}",outcome="done"\\} (\\d+)`
+    return Number(new RegExp(line, 'm').exec(metrics)?.[1] ?? 0)
   }
   return done('music.embedded.v1') + done('video.embedded.v1')
 }
 
-function residentMegabytes(pid: number): number {
-  const [, kilobytes = '0'] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kilobytes) / 1024
+/** @returns resident and anonymous memory (Linux). */
+function processMegabytes(pid: number): [resident: number, anonymous: number] {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const megabytes = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(status)?.[1] ?? 0) / 1024
+  return [megabytes('VmRSS'), megabytes('RssAnon')]
 }
