@@ -25,6 +25,8 @@ export interface GatewayConfig {
   readonly taxonomy: string
   /** See GuardOptions. Default 5,000. */
   readonly lingerMs?: number
+  /** How long answers in progress may go on when the gateway closes; then their connections are cut. Default 5,000. */
+  readonly drainMs?: number
 }
 
 export interface GatewayDeps {

@@ -32,7 +32,7 @@ const REQUEST_TIMEOUT_MS = 30 * 60_000
 const IDLE_TIMEOUT_MS = 60_000
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 
-/** @returns a Fastify instance that is ready to listen, or to be injected; closing it ends requests in flight. */
+/** @returns a Fastify instance that is ready to listen, or to be injected; closing it lets requests in flight finish. */
 export async function buildGateway(deps: GatewayDeps): Promise<App> {
   const { config, registry, newId } = deps
   const app: App = Fastify({
@@ -69,7 +69,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
     replyPartition: config.replyPartition ?? 0,
     maxInFlight: config.maxInFlight,
   })
-  app.addHook('preClose', () => client.close())
+  app.addHook('onClose', () => client.close()) // after the requests in flight have had their answers
+  drainOnClose(app, config.drainMs ?? 5_000)
 
   uploadRoutes(app, deps)
   catalogueRoutes(app, deps)
@@ -79,6 +80,15 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   await app.ready()
   return app
+}
+
+/** A paused player holds its connection open without end; closing does not wait for it. */
+function drainOnClose(app: App, drainMs: number): void {
+  let timer: NodeJS.Timeout | undefined
+  app.addHook('preClose', async () => {
+    timer = setTimeout(() => app.server.closeAllConnections(), drainMs)
+  })
+  app.addHook('onClose', async () => clearTimeout(timer))
 }
 
 function observeRequests(app: App, registry: Registry): void {

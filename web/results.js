@@ -95,7 +95,7 @@ function facts({ track }) {
     track.licence,
   ]
     .filter(Boolean)
-    .join(' · ')
+    .join('\u00a0· ')
 }
 
 /** @param {import('./api.js').Tag[]} tags */

@@ -36,7 +36,7 @@ test('the page', { skip: missing ? `${missing} is not there` : false }, async (t
   const base = `http://127.0.0.1:${(gateway.app.server.address() as AddressInfo).port}`
   const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--mute-audio']
   const browser = await chromium.launch({ executablePath, args })
-  t.after(() => browser.close())
+  gateway.onClose(() => browser.close())
 
   /** What the analysis of a video leaves in the catalogue. */
   async function analysed(id: string): Promise<void> {
@@ -79,7 +79,7 @@ test('the page', { skip: missing ? `${missing} is not there` : false }, async (t
     assert.deepEqual(await page.locator('.track h3').allTextContents(), [HOSTILE_TITLE, 'Morning walk'])
     assert.notEqual(await page.title(), 'owned')
     assert.equal(await page.locator('.track img').count(), 0)
-    assert.match((await page.locator('.track .facts').last().textContent()) ?? '', /93 bpm · G major · 0:32/)
+    assert.match((await page.locator('.track .facts').last().textContent()) ?? '', /93 bpm\s· G major\s· 0:32/)
     assert.equal(new URL(page.url()).search, '?video=v1&text=calm')
     assert.deepEqual(complaints, [])
     await page.close()

@@ -509,3 +509,27 @@ test('an unexpected error tells the caller nothing but where the log has it', as
   assert.deepEqual([response.statusCode, response.json().code], [500, 'internal'])
   assert.doesNotMatch(response.body, /hunter2/)
 })
+
+test('a request in flight when the gateway closes still gets its answer', async () => {
+  const gateway = await openGateway({ drainMs: 30_000 })
+  let release = () => {}
+  const arrived = new Promise<void>((received) => {
+    void answerWith(gateway, async () => {
+      received()
+      await new Promise<void>((resolve) => {
+        release = resolve
+      })
+      return { total: 7 }
+    })
+  })
+  await gateway.app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = gateway.app.server.address() as AddressInfo
+  const headers = { 'content-type': 'application/json', connection: 'close' }
+  const body = '{"text":"folk"}'
+  const answer = fetch(`http://127.0.0.1:${port}/v1/recommendations`, { method: 'POST', headers, body })
+  await arrived
+  const closed = gateway.app.close()
+  release()
+  assert.equal(((await (await answer).json()) as { total: number }).total, 7)
+  await closed
+})

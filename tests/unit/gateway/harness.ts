@@ -24,22 +24,25 @@ import { temporaryFolder } from '../../support/temporary-folder.ts'
 export const NOW = 1_700_000_000_000
 export const MAX_UPLOAD_BYTES = 64 * 1024
 
-/** Broker, codec, catalogue and media store that close when the test file ends. */
+/** Broker, codec, catalogue and media store; what is opened closes in reverse when the test ends, the folder last. */
 export async function openPorts(maxBytes = MAX_UPLOAD_BYTES) {
+  const closers: (() => Promise<unknown>)[] = []
+  const onClose = (close: () => Promise<unknown>) => closers.unshift(close)
+  after(async () => {
+    for (const close of closers) await close()
+  })
   const dataFolder = temporaryFolder()
   const broker = await EmbeddedBroker.open({ dataFolder, fsync: false, retentionIntervalMs: 0 })
+  onClose(() => broker.close())
   await broker.ensureTopics(topics)
   const schemas = new EmbeddedSchemaRegistry({ dataFolder })
+  onClose(() => schemas.close())
   const codec = createCodec(schemas)
   const catalogue = openCatalogue({ folder: `${dataFolder}/catalogue` })
+  onClose(() => catalogue.close())
   const mediaStore = await openFileMediaStore({ folder: `${dataFolder}/media`, maxBytes })
-  after(async () => {
-    await broker.close()
-    await catalogue.close()
-    await schemas.close()
-  })
   const ports = { broker, codec, catalogue, mediaStore }
-  return { ...ports, written: <T>(topic: Topic<string, T>) => written(ports, topic) }
+  return { ...ports, onClose, written: <T>(topic: Topic<string, T>) => written(ports, topic) }
 }
 export type Ports = Awaited<ReturnType<typeof openPorts>>
 
@@ -67,6 +70,7 @@ export async function openGateway(config: Partial<GatewayConfig> = {}) {
       maxUploadBytes: MAX_UPLOAD_BYTES,
       taxonomy: 'test-1',
       lingerMs: 20,
+      drainMs: 20,
       ...config,
     },
     now: () => NOW,
@@ -75,7 +79,7 @@ export async function openGateway(config: Partial<GatewayConfig> = {}) {
     registry,
     readiness: async () => ({ ready: true, checks: { broker: 'ok' } }),
   })
-  after(() => app.close())
+  ports.onClose(() => app.close())
   return { ...ports, app, registry }
 }
 
@@ -85,7 +89,10 @@ export type Respond = (
 ) => Partial<RecommendationAnswered> | undefined | Promise<Partial<RecommendationAnswered> | undefined>
 
 /** Answers queries as the pipeline's last stage does; `undefined` leaves one without an answer. */
-export async function answerWith({ broker, codec }: Pick<Ports, 'broker' | 'codec'>, respond: Respond): Promise<void> {
+export async function answerWith(
+  { broker, codec, onClose }: Pick<Ports, 'broker' | 'codec' | 'onClose'>,
+  respond: Respond,
+): Promise<void> {
   const consumer = await broker.consume({
     group: 'responder',
     topics: [recommendationsRequested.name],
@@ -101,7 +108,7 @@ export async function answerWith({ broker, codec }: Pick<Ports, 'broker' | 'code
       return { next: 'continue' }
     },
   })
-  after(() => consumer.stop())
+  onClose(() => consumer.stop())
 }
 
 export async function reply(

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { type AddressInfo, connect } from 'node:net'
+import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { contentTypeOf } from '../../../gateway/media-response.ts'
 import { openGateway, uploadReceived } from './harness.ts'
@@ -103,4 +105,21 @@ test('a file that is gone from the store is a 404', async () => {
   await mediaStore.remove(media.uri)
   const response = await get()
   assert.deepEqual([response.statusCode, response.json().code], [404, 'media-missing'])
+})
+
+test('a player that has paused, and reads no further, does not hold up the closing of the gateway', async () => {
+  const bytes = 32 * 1024 * 1024 // more than sockets buffer
+  const { app, catalogue, mediaStore } = await openGateway({ maxUploadBytes: bytes })
+  const media = await mediaStore.put(Readable.from([Buffer.alloc(bytes)]))
+  await catalogue.putVideo('v1', { upload: uploadReceived('v1', 'video', { media }) })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.on('error', () => {})
+  const closed = new Promise((resolve) => socket.on('close', resolve))
+  socket.write('GET /v1/videos/v1/media HTTP/1.1\r\nhost: localhost\r\n\r\n')
+  await new Promise((resolve) => socket.once('data', resolve))
+  socket.pause()
+  await app.close()
+  socket.resume()
+  await closed
 })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import { Registry } from 'prom-client'
 import { openRecommendationClient } from '../../../gateway/request-reply.ts'
 import type { Headers } from '../../../ports/broker.ts'
@@ -37,7 +37,7 @@ async function openClient(
     replyPartition: options.replyPartition ?? 0,
     maxInFlight: options.maxInFlight ?? 1000,
   })
-  after(() => client.close())
+  ports.onClose(() => client.close())
   return { client, registry }
 }
 
