@@ -35,8 +35,7 @@ export class BrokerLogs {
       const folder = join(dataFolder, 'broker-volatile')
       const volatile = await openVolatileStore(folder, (store) => new BrokerLog(store, now), onError)
       return new BrokerLogs(durable, volatile.store, async () => {
-        await volatile.close()
-        await root.close()
+        await volatile.close().finally(() => root.close())
       })
     } catch (error) {
       await root.close()

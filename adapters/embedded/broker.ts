@@ -172,7 +172,7 @@ export class EmbeddedBroker implements Broker {
   }
 
   /** Deletes what its topic's retention no longer keeps at `now`. @returns how many records. */
-  enforceRetention(now: number = this.#now()): Promise<number> {
+  async enforceRetention(now: number = this.#now()): Promise<number> {
     this.#assertOpen()
     return this.#logs.enforceRetention(now)
   }
@@ -194,8 +194,7 @@ export class EmbeddedBroker implements Broker {
     this.#tails.clear()
     const members = [...this.#groups.values()].flatMap((group) => group.members)
     await Promise.all(members.map((member) => member.stop(CLOSE_GRACE_MS)))
-    await this.#logs.close()
-    await this.#hold.release()
+    await this.#logs.close().finally(() => this.#hold.release())
   }
 
   #partitionsOf(topics: readonly string[]) {

@@ -8,7 +8,8 @@
  *                earlier one, and an empty one is opened
  *   [closed]     a close flushes everything first, so an orderly restart of the machine loses nothing
  *
- * Where the system names no boot (no /proc), a torn file is noticed only by failing to open.
+ * Where the system names no boot (no /proc), a torn file is noticed only if LMDB refuses it: delete the folder where the
+ * process keeps crashing after a power cut.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -31,24 +32,26 @@ export interface VolatileStore<T> {
 /**
  * @param use opens the databases inside; its throw sets the environment aside too.
  * @param onSetAside is given a SetupError 'store-set-aside' that says why and where it lies now.
+ * @param boot which run of the machine this is.
  */
 export async function openVolatileStore<T>(
   folder: string,
   use: (root: RootDatabase) => T,
   onSetAside: (error: SetupError) => void,
+  boot: string = bootId() ?? UNKNOWN,
 ): Promise<VolatileStore<T>> {
   mkdirSync(folder, { recursive: true })
-  if (isOpenInEarlierBoot(folder)) onSetAside(setAside(folder, 'the machine stopped while it was open')) // [power cut]
+  if (isOpenInEarlierBoot(folder, boot)) onSetAside(setAside(folder, 'the machine stopped while it was open')) // [power cut]
   try {
-    return await openIn(folder, use)
+    return await openIn(folder, use, boot)
   } catch (cause) {
     onSetAside(setAside(folder, 'it cannot be opened', cause))
-    return openIn(folder, use)
+    return openIn(folder, use, boot)
   }
 }
 
-async function openIn<T>(folder: string, use: (root: RootDatabase) => T): Promise<VolatileStore<T>> {
-  mark(folder, bootId() ?? UNKNOWN)
+async function openIn<T>(folder: string, use: (root: RootDatabase) => T, boot: string): Promise<VolatileStore<T>> {
+  mark(folder, boot)
   const root = openStore(folder, { fsync: false })
   try {
     const store = use(root)
@@ -61,16 +64,16 @@ async function openIn<T>(folder: string, use: (root: RootDatabase) => T): Promis
 
 async function closeIn(folder: string, root: RootDatabase): Promise<void> {
   await root.close()
+  if (!existsSync(folder)) return // deleted under us: nothing to keep
   const file = await open(join(folder, 'data.mdb'), 'r+')
   await file.sync().finally(() => file.close())
   mark(folder, CLOSED) // [closed]
 }
 
-function isOpenInEarlierBoot(folder: string): boolean {
+function isOpenInEarlierBoot(folder: string, boot: string): boolean {
   const path = join(folder, MARKER)
-  const now = bootId()
-  if (now === null || !existsSync(path)) return false
-  return ![CLOSED, UNKNOWN, now].includes(readFileSync(path, 'utf8'))
+  if (boot === UNKNOWN || !existsSync(path)) return false
+  return ![CLOSED, UNKNOWN, boot].includes(readFileSync(path, 'utf8'))
 }
 
 function mark(folder: string, state: string): void {

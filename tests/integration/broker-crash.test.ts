@@ -5,16 +5,17 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
+import type { TopicSettings } from '../../ports/topic-settings.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { seededRandom } from '../support/vectors.ts'
 
-const KILLS = 20
 const SEED = 7
+type Flush = NonNullable<TopicSettings['flush']>
 const script = fileURLToPath(new URL('../support/crash-transform-process.ts', import.meta.url))
 
 /** Runs the child until it has acknowledged `count` records, kills it, and returns all that it acknowledged. */
-async function runAndKill(dataFolder: string, count: number): Promise<string[]> {
-  const child = spawn(process.execPath, ['--import', 'tsx', script, dataFolder], {
+async function runAndKill(dataFolder: string, flush: Flush, count: number): Promise<string[]> {
+  const child = spawn(process.execPath, ['--import', 'tsx', script, dataFolder, flush], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   const exited = once(child, 'exit')
@@ -29,16 +30,18 @@ async function runAndKill(dataFolder: string, count: number): Promise<string[]> 
   return acknowledged
 }
 
-test('a process killed twenty times in the middle of consume-transform-produce loses no input and doubles no output', async () => {
+async function loseAndDoubleNothing(flush: Flush, kills: number): Promise<void> {
   const dataFolder = temporaryFolder()
   const random = seededRandom(SEED)
   const acknowledged: string[] = []
-  for (let kill = 0; kill < KILLS; kill++)
-    acknowledged.push(...(await runAndKill(dataFolder, 1 + Math.floor(random() * 400))))
-  const drain = spawnSync(process.execPath, ['--import', 'tsx', script, dataFolder, 'drain'], { stdio: 'inherit' })
+  for (let kill = 0; kill < kills; kill++)
+    acknowledged.push(...(await runAndKill(dataFolder, flush, 1 + Math.floor(random() * 400))))
+  const drain = spawnSync(process.execPath, ['--import', 'tsx', script, dataFolder, flush, 'drain'], {
+    stdio: 'inherit',
+  })
   assert.equal(drain.status, 0)
 
-  const broker = await EmbeddedBroker.open({ dataFolder })
+  const broker = await EmbeddedBroker.open({ dataFolder, onError: (error) => assert.fail(`${error}`) })
   const keysOf = async (topic: string) => {
     const partitions = await Promise.all([0, 1, 2].map((partition) => broker.read(topic, partition, 0, 1_000_000)))
     return partitions.flat().map(({ key }) => key!)
@@ -50,4 +53,9 @@ test('a process killed twenty times in the middle of consume-transform-produce l
   for (const id of inputs) lost.delete(id)
   assert.deepEqual([...lost], [], 'acknowledged inputs that are gone')
   assert.deepEqual(outputs.toSorted(), inputs.toSorted(), 'each input has exactly one output')
-})
+}
+
+test('a process killed twenty times in the middle of consume-transform-produce loses no input and doubles no output', () =>
+  loseAndDoubleNothing('at-once', 20))
+
+test('nor does one killed five times with topics that nothing flushes', () => loseAndDoubleNothing('by-os', 5))

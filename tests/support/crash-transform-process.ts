@@ -2,15 +2,21 @@
  * A child process that produces to `in` and turns each record into one of `out` by atomic commits, until it is killed.
  *
  * Lines it writes: `acknowledged <id>` for each input that produce() has answered. With the argument `drain` it
- * produces nothing, waits until the group has no lag, and ends.
+ * produces nothing, waits until the group has no lag, and ends. Arguments: data folder, flush of the topics, mode.
  */
 import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
+import type { TopicSettings } from '../../ports/topic-settings.ts'
 import { until } from '../conformance/deadline.ts'
 
-const [dataFolder, mode] = process.argv.slice(2)
+const [dataFolder, flush, mode] = process.argv.slice(2)
 const PARTITIONS = 3
 const broker = await EmbeddedBroker.open({ dataFolder: dataFolder! })
-const settings = { partitions: PARTITIONS, retention: { ms: 3_600_000 }, maxRecordBytes: 100_000 }
+const settings = {
+  partitions: PARTITIONS,
+  retention: { ms: 3_600_000 },
+  maxRecordBytes: 100_000,
+  flush: flush as NonNullable<TopicSettings['flush']>,
+}
 await broker.ensureTopics([
   { ...settings, name: 'in' },
   { ...settings, name: 'out' },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { outside, processors } from '../../../processors/registry.ts'
+import { deadLetterTopic } from '../../../topics/topic.ts'
 import { topics } from '../../../topics/topics.ts'
 
 describe('the graph of processors and topics', () => {
@@ -27,6 +28,14 @@ describe('the graph of processors and topics', () => {
 
   test('every topic is read', () => {
     for (const { name } of topics) assert.ok(readers.get(name)?.length, `${name} has no reader`)
+  })
+
+  test('the topics of a processor are flushed alike, so that outputs and offset are one transaction', () => {
+    for (const { name, from, to } of processors) {
+      const flushes = new Set([...from, ...to].map(({ flush }) => flush))
+      assert.equal(flushes.size, 1, `${name} has topics flushed ${[...flushes]}`)
+    }
+    for (const topic of topics) assert.equal(deadLetterTopic(topic).flush, topic.flush, `dead letters of ${topic.name}`)
   })
 
   test('no processor reads what comes of its own output', () => {
