@@ -4,10 +4,17 @@
  * A row lives in a slot, which is reused after a removal. Its key is a number that is never used for another vector, so
  * that a graph built over keys stays true across upserts, removals and restarts (vector-index-graph.ts).
  */
+import usearch, { type Matches } from 'usearch'
 import { InvalidRequestError } from '../../ports/errors.ts'
 import type { Attributes, Filter, FilterCondition, Hit } from '../../ports/vector-index.ts'
 
 const FIRST_CAPACITY = 256
+/** Below this a scan here is as fast. */
+const NATIVE_FROM = 1_000
+/** Fetched beyond k, so that the cut lies below it. */
+const SPARE_HITS = 16
+/** More than float32 sums of unit vectors can differ by their order. */
+const ROUNDING = 1e-5
 const NO_ATTRIBUTES: Attributes = {}
 
 /** Rows that pass a filter: mask[slot] is 1. */
@@ -131,16 +138,41 @@ export class VectorRows {
 
   /** Exact: every row, or every row of the selection. */
   scan(query: Float32Array, k: number, selection?: Selection): Hit[] {
+    return (selection === undefined && this.#scanNatively(query, k)) || this.#scanHere(query, k, selection)
+  }
+
+  /**
+   * All rows by usearch, some seven times as fast, then scored as everywhere else.
+   * @returns undefined where that cannot be sure of the same hits: too many dead slots, or scores at the cut that differ by
+   * no more than its rounding.
+   */
+  #scanNatively(query: Float32Array, k: number): Hit[] | undefined {
+    const fetched = Math.min(k + this.#free.length + SPARE_HITS, this.#end)
+    if (this.#end < NATIVE_FROM || fetched > this.#end / 2) return undefined
+    const matrix = this.#matrix.subarray(0, this.#end * this.dims) // from byte 0: usearch takes no offset
+    const { keys } = usearch.exactSearch(matrix, query.slice(), this.dims, fetched, usearch.MetricKind.IP, 1) as Matches
+    const top = new TopK(k)
+    let last = Number.POSITIVE_INFINITY
+    for (const key of keys) {
+      const slot = Number(key)
+      last = Math.min(last, this.#alive[slot] === 1 ? this.offer(top, slot, query) : Number.POSITIVE_INFINITY)
+    }
+    const hits = top.take()
+    return hits.length === k && last < hits.at(-1)!.score - ROUNDING ? hits : undefined
+  }
+
+  #scanHere(query: Float32Array, k: number, selection?: Selection): Hit[] {
     const top = new TopK(k)
     const mask = selection?.mask ?? this.#alive
     for (let slot = 0; slot < this.#end; slot++) if (mask[slot] === 1) this.offer(top, slot, query)
     return top.take()
   }
 
-  /** Scores one slot exactly and offers it. */
-  offer(top: TopK, slot: number, query: Float32Array): void {
-    const score = dot(this.#matrix, slot * this.dims, query)
-    if (score >= top.floor) top.offer(this.#ids[slot]!, Math.min(1, Math.max(-1, score)))
+  /** Scores one slot exactly and offers it. @returns the score. */
+  offer(top: TopK, slot: number, query: Float32Array): number {
+    const score = Math.min(1, Math.max(-1, dot(this.#matrix, slot * this.dims, query)))
+    if (score >= top.floor) top.offer(this.#ids[slot]!, score)
+    return score
   }
 
   #narrow(mask: Uint8Array, condition: FilterCondition): void {

@@ -12,8 +12,9 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type EmbeddedVectorIndex, openVectorIndex } from '../../adapters/embedded/vector-index.ts'
+import { seededRandom } from '../../model/random.ts'
 import type { Filter, IndexRow } from '../../ports/vector-index.ts'
-import { clusterCentres, clusteredVectors, seededRandom } from '../support/vectors.ts'
+import { clusterCentres, clusteredVectors } from '../support/vectors.ts'
 
 const numbers = (text: string | undefined, otherwise: number[]) => text?.split(',').map(Number) ?? otherwise
 const counts = numbers(process.argv[2], [1000, 10_000, 20_000, 100_000])

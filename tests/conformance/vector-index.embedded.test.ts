@@ -3,10 +3,11 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type EmbeddedVectorIndex, openVectorIndex } from '../../adapters/embedded/vector-index.ts'
+import { seededRandom } from '../../model/random.ts'
 import type { Filter } from '../../ports/vector-index.ts'
 import { killedWriter } from '../support/killed-writer.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { clusterCentres, clusteredVectors, seededRandom } from '../support/vectors.ts'
+import { clusterCentres, clusteredVectors } from '../support/vectors.ts'
 import { vectorIndexConformance } from './vector-index.ts'
 
 const music = { release: 'r1', kind: 'music' } as const

@@ -1,9 +1,10 @@
 /** What every adapter of the VectorIndex port must do. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import { seededRandom } from '../../model/random.ts'
 import { InvalidRecordError, InvalidRequestError, SetupError, ShapeError } from '../../ports/errors.ts'
 import type { Attributes, Filter, IndexName, IndexRow, VectorIndex } from '../../ports/vector-index.ts'
-import { clusteredVectors, seededRandom } from '../support/vectors.ts'
+import { clusteredVectors } from '../support/vectors.ts'
 
 export interface VectorIndexSubject {
   open(): Promise<VectorIndex>

@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
+import { seededRandom } from '../../model/random.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { seededRandom } from '../support/vectors.ts'
 
 const SEED = 7
 type Flush = NonNullable<TopicSettings['flush']>

@@ -1,15 +1,5 @@
-/** Seeded randomness, and unit vectors that cluster as embeddings do. */
-
-/** mulberry32: uniform in [0, 1). */
-export function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-}
+/** Unit vectors that cluster as embeddings do. */
+import { unit } from '../../model/vector.ts'
 
 /** Unit vectors (count) of (dims,), each a random centre plus noise of about the same size. */
 export function clusteredVectors(options: {
@@ -30,11 +20,6 @@ export function clusteredVectors(options: {
 export function clusterCentres(options: { dims: number; clusters: number; random: () => number }): Float32Array[] {
   const { dims, clusters, random } = options
   return Array.from({ length: clusters }, () => Float32Array.from({ length: dims }, () => normal(random)))
-}
-
-function unit(vector: Float32Array): Float32Array {
-  const norm = Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0))
-  return vector.map((x) => x / norm)
 }
 
 function normal(random: () => number): number {
