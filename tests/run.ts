@@ -25,8 +25,10 @@ stream.on('test:pass', ({ skip, todo, details }) => {
   if (skip !== undefined || todo !== undefined) count.skipped++
   else count.passed++
 })
-stream.on('test:fail', () => {
-  count.failed++
+stream.on('test:fail', ({ details }) => {
+  // A suite fails with its tests; alone it fails by a hook.
+  const cause = (details.error as { failureType?: string }).failureType
+  if (details.type !== 'suite' || cause !== 'subtestsFailed') count.failed++
 })
 stream.pipe(new spec()).pipe(process.stdout)
 stream.on('end', () => {

@@ -12,11 +12,13 @@ import { untilStopped } from './until-stopped.ts'
 /** Asked at the end, so that the first start shows an answer. */
 const EXAMPLE = { video: 'big-buck-bunny-110s', text: 'upbeat acoustic guitar, happy and sunny', limit: 3 }
 
+const CAUGHT_UP_POLL_MS = 100
+
 export const upCommand = (open: OpenContext) =>
   new Command('up')
     .description('start everything in one process: gateway, page and all processors')
     .option('--no-samples', 'do not ingest the samples')
-    .option('--once', 'stop when the samples are ingested and the example is answered')
+    .option('--once', 'stop when every stage has caught up and the example is answered')
     .action(async ({ samples, once }: { samples: boolean; once?: boolean }) => {
       const { config, logger } = open({ logLevel: 'warn' })
       const service = await startService(config, { logger, stages: 'all' })
@@ -29,7 +31,7 @@ export const upCommand = (open: OpenContext) =>
             say(`Recommendable ${(performance.now() / 1_000).toFixed(1)} s after the start.`)
             await sayExample(api)
           }
-          if (once) return
+          if (once) return await caughtUp(api)
           say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
           await new Promise(() => {})
         })
@@ -58,4 +60,13 @@ async function sayExample(api: ApiClient): Promise<void> {
   if (!known) return
   say(`\n$ cuestream recommend ${EXAMPLE.video} --text "${EXAMPLE.text}"`)
   sayRecommendation(await api.recommend(EXAMPLE))
+}
+
+/** Soundtracks and triplets are still on their way when the last upload is ready. */
+async function caughtUp(api: ApiClient): Promise<void> {
+  for (;;) {
+    const { stages } = await api.pipeline()
+    if (stages.every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0)) return
+    await new Promise((resolve) => setTimeout(resolve, CAUGHT_UP_POLL_MS))
+  }
 }
