@@ -59,19 +59,23 @@ export function videoLayout(imageDims: number, classCount: number): VideoLayout 
   }
 }
 
-/** @returns the bytes of `values` as float32, little endian, on any machine. */
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
+
+/** @returns the bytes of `values` as float32, little endian, on any machine; a copy. */
 export function packFloats(values: Float32Array): Uint8Array {
-  const bytes = new Uint8Array(values.length * 4)
-  const view = new DataView(bytes.buffer)
-  for (let i = 0; i < values.length; i++) view.setFloat32(i * 4, values[i]!, true)
-  return bytes
+  const bytes = new Uint8Array(values.slice().buffer)
+  return LITTLE_ENDIAN ? bytes : swapped(bytes)
 }
 
 /** @throws RangeError if `bytes` is not a whole number of floats. The bytes may start anywhere in their buffer. */
 export function unpackFloats(bytes: Uint8Array): Float32Array {
   if (bytes.byteLength % 4 !== 0) throw new RangeError(`${bytes.byteLength} bytes are not a whole number of float32.`)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return Float32Array.from({ length: bytes.byteLength / 4 }, (_, i) => view.getFloat32(i * 4, true))
+  const copy = new Uint8Array(bytes) // aligned, whatever the offset
+  return new Float32Array((LITTLE_ENDIAN ? copy : swapped(copy)).buffer)
+}
+
+function swapped(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(bytes.buffer).swap32().buffer)
 }
 
 /**
