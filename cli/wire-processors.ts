@@ -44,9 +44,10 @@ export function wireProcessors(parts: Parts): readonly WiredProcessor[] {
   const sides = { video: side(videoFeatures), music: side(musicFeatures), text: side(musicDescribed) }
   const inUse = { releases: () => releases.inUse(), now }
   const { imageEncoder, musicEncoder, textEncoder } = profile
+  const takenDownAt = (id: string) => catalogue.takenDownAt(id)
   return [
-    wire(analyseVideo, { mediaStore, decoder, imageEncoder, now }),
-    wire(analyseMusic, { mediaStore, decoder, musicEncoder, now }),
+    wire(analyseVideo, { mediaStore, decoder, imageEncoder, takenDownAt, now }),
+    wire(analyseMusic, { mediaStore, decoder, musicEncoder, takenDownAt, now }),
     wire(describeMusic, { method: config.description, seed: config.seed, now }),
     wire(materializeTriplets, { state: joins, sides, now }),
     wire(embedMusic, inUse),

@@ -8,6 +8,8 @@
  *   [once]       what the catalogue knows with the same media is answered as a duplicate and not produced again;
  *                submissions of one id take turns, so this holds within a process. Two gateways at the same moment may
  *                both produce: the stages are idempotent by upload id.
+ *   [takedown]   what was taken down and is submitted again is received anew, later than the takedown by its time, even
+ *                while the takedown is being carried out: by these times the stages tell the two apart
  *   [conflict]   an id never changes its content or kind: that is refused until the upload is removed
  */
 import type { Broker } from '../ports/broker.ts'
@@ -76,6 +78,10 @@ export function createUploads(deps: UploadDeps): Uploads {
     throw new InvalidRequestError('uri-not-allowed', message, { status: 422 })
   }
 
+  async function latest(id: string, kind: UploadKind): Promise<UploadReceived | undefined> {
+    return (await (kind === 'track' ? catalogue.track(id) : catalogue.video(id)))?.upload
+  }
+
   /** [once] [conflict] @returns whether the catalogue has this content under this id. */
   async function isKnown(id: string, kind: UploadKind, media: StoredMedia): Promise<boolean> {
     const status = await catalogue.upload(id)
@@ -85,10 +91,10 @@ export function createUploads(deps: UploadDeps): Uploads {
       return new InvalidRequestError('id-conflict', message, { status: 409 })
     }
     if (status.kind !== kind) throw conflict(`is a ${status.kind}`)
-    const known = await (kind === 'track' ? catalogue.track(id) : catalogue.video(id))
-    if (known?.upload === undefined) return false // a crash came between: complete it
-    if (known.upload.media.sha256 !== media.sha256) throw conflict('holds other content')
-    return true
+    const known = await latest(id, kind)
+    if (known === undefined) return false // a crash came between: complete it
+    if (known.media.sha256 !== media.sha256) throw conflict('holds other content')
+    return known.receivedAt > ((await catalogue.takenDownAt(id)) ?? -1) // [takedown]
   }
 
   async function receive(value: UploadReceived): Promise<void> {
@@ -120,7 +126,7 @@ export function createUploads(deps: UploadDeps): Uploads {
             artist: upload.artist ?? null,
             owner: upload.owner ?? null,
             rights: { licence: null, territories: [], explicit: false, ...upload.rights },
-            receivedAt: now(),
+            receivedAt: Math.max(now(), ((await catalogue.takenDownAt(id)) ?? 0) + 1),
           })
         }
         return { id, kind, media, duplicate }
@@ -133,8 +139,10 @@ export function createUploads(deps: UploadDeps): Uploads {
         if (status === undefined) {
           throw new InvalidRequestError('unknown-upload', `There is no upload ${id}`, { status: 404 })
         }
-        const value = { uploadId: id, kind: status.kind, reason: reason ?? null, removedAt: now() }
+        const removedAt = Math.max(now(), (await latest(id, status.kind))?.receivedAt ?? 0)
+        const value = { uploadId: id, kind: status.kind, reason: reason ?? null, removedAt }
         const bytes = await codec.encode(uploadsRemoved, value)
+        await catalogue.recordTakedown(id, removedAt) // first, so that no stage meets the upload without knowing
         await broker.produce([{ topic: uploadsRemoved.name, key: id, value: bytes }])
       })
     },

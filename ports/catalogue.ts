@@ -81,6 +81,13 @@ export interface Catalogue {
   listUploads(options: { after?: string; limit: number }): Promise<Page<UploadStatus>>
   removeUpload(id: string): Promise<void>
 
+  /**
+   * Notes that the upload was to be taken down at `at` (Unix epoch, ms); of several the latest counts. The note outlives
+   * the upload: it is how a record that comes late is told from one of a second upload, which was received after it.
+   */
+  recordTakedown(id: string, at: number): Promise<void>
+  takenDownAt(id: string): Promise<number | undefined>
+
   currentRelease(): Promise<string | undefined>
   setCurrentRelease(release: string): Promise<void>
   /** `failed`: uploads with a failure that stands. */

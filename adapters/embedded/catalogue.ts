@@ -5,6 +5,7 @@
  *     video-features     id → header and values; the values are raw float32 bytes
  *     uploads            id → kind, title, times of stages
  *     failures           id → standing failures by stage; an entry exists only while there is one
+ *     takedowns          id → when the latest was asked for; kept when the upload is gone
  *
  * A write reads and writes inside one LMDB transaction, and LMDB runs one at a time, whatever the process [sections].
  * Counts are the numbers of entries, which LMDB knows.
@@ -47,6 +48,7 @@ class EmbeddedCatalogue implements Catalogue {
   readonly #features: Database<Uint8Array, string>
   readonly #uploads: Database<UploadEntry, string>
   readonly #failures: Database<FailureEntry, string>
+  readonly #takedowns: Database<number, string>
   readonly #settings: Database<string, string>
 
   constructor(store: RootDatabase) {
@@ -56,6 +58,7 @@ class EmbeddedCatalogue implements Catalogue {
     this.#features = store.openDB({ name: 'video-features', encoding: 'binary' })
     this.#uploads = store.openDB({ name: 'uploads' })
     this.#failures = store.openDB({ name: 'failures' })
+    this.#takedowns = store.openDB({ name: 'takedowns' })
     this.#settings = store.openDB({ name: 'settings' })
   }
 
@@ -160,6 +163,17 @@ class EmbeddedCatalogue implements Catalogue {
       this.#uploads.remove(id)
       this.#failures.remove(id)
     })
+  }
+
+  async recordTakedown(id: string, at: number): Promise<void> {
+    checkId(id)
+    await this.#store.transaction(() => {
+      this.#takedowns.put(id, Math.max(at, this.#takedowns.get(id) ?? at))
+    })
+  }
+
+  async takenDownAt(id: string): Promise<number | undefined> {
+    return isId(id) ? this.#takedowns.get(id) : undefined
   }
 
   async currentRelease(): Promise<string | undefined> {

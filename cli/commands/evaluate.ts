@@ -130,7 +130,7 @@ async function hear(
   id: string,
   { mediaStore, decoder, profile }: Tools,
 ): Promise<{ tagged: MusicTagged; features: MusicFeatures }> {
-  const deps = { mediaStore, decoder, musicEncoder: profile.musicEncoder, now: () => 0 }
+  const deps = { mediaStore, decoder, musicEncoder: profile.musicEncoder, takenDownAt: never, now: () => 0 }
   const outputs = await analyseMusic.handle(await upload(path, id, 'track', mediaStore), deps, context())
   const tagged = outputs.find(({ topic }) => topic === musicTagged.name)?.value as MusicTagged
   const features = outputs.find(({ topic }) => topic !== musicTagged.name)?.value as MusicFeatures
@@ -138,11 +138,12 @@ async function hear(
 }
 
 async function watch(path: string, id: string, { mediaStore, decoder, profile }: Tools): Promise<VideoFeatures> {
-  const deps = { mediaStore, decoder, imageEncoder: profile.imageEncoder, now: () => 0 }
+  const deps = { mediaStore, decoder, imageEncoder: profile.imageEncoder, takenDownAt: never, now: () => 0 }
   const [output] = await analyseVideo.handle(await upload(path, id, 'video', mediaStore), deps, context())
   return output!.value as VideoFeatures
 }
 
+const never = async () => undefined
 const context = () => ({ signal: new AbortController().signal, attempt: 1 })
 
 /** The record that an upload would put on the topic. */

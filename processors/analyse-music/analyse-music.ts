@@ -24,6 +24,8 @@ export interface AnalyseMusicDeps {
   readonly mediaStore: MediaStore
   readonly decoder: MediaDecoder
   readonly musicEncoder: MusicEncoder
+  /** Unix epoch ms of the latest takedown of an upload: it may have overtaken the upload, which waits in another topic. */
+  readonly takenDownAt: (id: string) => Promise<number | undefined>
   readonly now: () => number
 }
 
@@ -35,7 +37,7 @@ const SEGMENT_THRESHOLD = 0.5
 
 export const analyseMusic = defineProcessor({
   name: 'analyse-music',
-  from: [uploadsReceived, uploadsRemoved],
+  from: [uploadsRemoved, uploadsReceived],
   to: [musicTagged, musicFeatures],
   delivery: 'exactly-once',
   maxRecords: 1,
@@ -43,6 +45,7 @@ export const analyseMusic = defineProcessor({
     const { key: trackId } = record
     if (record.topic === uploadsRemoved.name)
       return [musicTagged.record(trackId, null), musicFeatures.record(trackId, null)]
+    if (record.value.receivedAt <= ((await deps.takenDownAt(trackId)) ?? -1)) return []
     const { mediaStore, musicEncoder, now } = deps
     const source = record.value.kind === 'track' ? 'track' : 'soundtrack'
     const path = await mediaStore.path(record.value.media.uri)

@@ -18,6 +18,8 @@ export interface AnalyseVideoDeps {
   readonly mediaStore: MediaStore
   readonly decoder: MediaDecoder
   readonly imageEncoder: ImageEncoder
+  /** Unix epoch ms of the latest takedown of an upload: it may have overtaken the upload, which waits in another topic. */
+  readonly takenDownAt: (id: string) => Promise<number | undefined>
   readonly now: () => number
 }
 
@@ -26,13 +28,14 @@ const FRAMES_PER_BATCH = 8
 
 export const analyseVideo = defineProcessor({
   name: 'analyse-video',
-  from: [uploadsReceived, uploadsRemoved],
+  from: [uploadsRemoved, uploadsReceived],
   to: [videoFeatures],
   delivery: 'exactly-once',
   maxRecords: 1,
   async handle(record, deps: AnalyseVideoDeps, { signal }) {
     if (record.value.kind !== 'video') return []
     if (record.topic === uploadsRemoved.name) return [videoFeatures.record(record.key, null)]
+    if (record.value.receivedAt <= ((await deps.takenDownAt(record.key)) ?? -1)) return []
     const { mediaStore, decoder, imageEncoder, now } = deps
     const path = await mediaStore.path(record.value.media.uri)
     const { dims } = imageEncoder

@@ -7,11 +7,12 @@
  *
  * Key: uploadId; the inputs are co-partitioned, so one upload's records are handled one after the other.
  * Delivery: at least once; every write is an upsert by (id, release) or a section of a document, so a record that comes
- * again changes nothing: effectively once in the index. A stage is recorded under its processor's name, done or failed.
+ * again changes nothing: effectively once in the index. Records of an upload that was taken down, and not received again
+ * since, are passed by however late they come. A stage is recorded under its processor's name, done or failed.
  */
 import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
-import type { VectorIndex } from '../../ports/vector-index.ts'
+import type { IndexName, VectorIndex } from '../../ports/vector-index.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
 import {
   musicDescribed,
@@ -56,20 +57,28 @@ export const indexEmbeddings = defineProcessor({
 
   async handleTombstone({ topic, key }, deps: IndexEmbeddingsDeps) {
     const [id, release] = splitKey(key)
-    if (topic === musicEmbedded.name) await deps.index.remove({ release, kind: 'music' }, [id])
-    else if (topic === videoEmbedded.name) await deps.index.remove({ release, kind: 'video' }, [id])
-    else await forget(id, deps)
+    if (topic === musicEmbedded.name) await removeRow({ release, kind: 'music' }, id, deps)
+    else if (topic === videoEmbedded.name) await removeRow({ release, kind: 'video' }, id, deps)
+    else if ((await takedownOf(id, deps)) !== 'over') await forget(id, deps)
     return []
   },
 
-  async handleDeadLetter({ key, stage, code, message, at }, { catalogue }: IndexEmbeddingsDeps) {
+  async handleDeadLetter({ key, stage, code, message, at }, deps: IndexEmbeddingsDeps) {
     if (key === null) return
-    await catalogue.recordFailure({ id: splitKey(key)[0] }, { stage, code, message, at })
+    const [id] = splitKey(key)
+    if ((await takedownOf(id, deps)) === 'stands') return
+    await deps.catalogue.recordFailure({ id }, { stage, code, message, at })
   },
 })
 
 async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbeddingsDeps): Promise<void> {
   const { index, catalogue, now } = deps
+  if (record.topic === uploadsRemoved.name) await catalogue.recordTakedown(record.key, record.value.removedAt)
+  if (record.topic === uploadsReceived.name) {
+    if (record.value.receivedAt <= ((await catalogue.takenDownAt(record.key)) ?? -1)) return
+  } else if ((await takedownOf(splitKey(record.key)[0], deps)) === 'stands') {
+    return record.topic === uploadsRemoved.name ? forget(record.key, deps) : undefined
+  }
   switch (record.topic) {
     case 'uploads.received.v1': {
       const { value } = record
@@ -118,9 +127,15 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
       await catalogue.recordStage({ id, kind: 'video' }, 'embed-video', record.value.embeddedAt)
       return catalogue.recordStage({ id, kind: 'video' }, 'index-embeddings', now())
     }
-    case 'uploads.removed.v1':
-      return forget(record.key, deps)
   }
+}
+
+/** 'over' once the upload was received anew: later than the takedown. */
+async function takedownOf(id: string, { catalogue }: IndexEmbeddingsDeps): Promise<'none' | 'stands' | 'over'> {
+  const takenDownAt = await catalogue.takenDownAt(id)
+  if (takenDownAt === undefined) return 'none'
+  const { upload } = (await catalogue.track(id)) ?? (await catalogue.video(id)) ?? {}
+  return upload !== undefined && upload.receivedAt > takenDownAt ? 'over' : 'stands'
 }
 
 /** Tags or rights that come after the embedding still reach the filters. */
@@ -131,6 +146,12 @@ async function refreshAttributes(id: string, { index, catalogue }: IndexEmbeddin
   for (const { release, kind } of await index.indexes()) {
     if (kind === 'music') await index.setAttributes({ release, kind }, id, attributes)
   }
+}
+
+/** The index of a release that is no longer kept holds nothing to remove. */
+async function removeRow(name: IndexName, id: string, { index }: IndexEmbeddingsDeps): Promise<void> {
+  const known = (await index.indexes()).some(({ release, kind }) => release === name.release && kind === name.kind)
+  if (known) await index.remove(name, [id])
 }
 
 async function forget(id: string, { index, catalogue }: IndexEmbeddingsDeps): Promise<void> {

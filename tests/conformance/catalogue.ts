@@ -35,6 +35,16 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
       }
     })
 
+    test('a takedown is remembered when the upload is gone, and of several the latest counts', async () => {
+      assert.equal(await catalogue.takenDownAt('down'), undefined)
+      await catalogue.recordTakedown('down', 5)
+      await catalogue.recordTakedown('down', 3)
+      await catalogue.removeUpload('down')
+      catalogue = await subject.reopen()
+      assert.equal(await catalogue.takenDownAt('down'), 5)
+      await assert.rejects(catalogue.recordTakedown('', 1), InvalidRecordError)
+    })
+
     test('of sections written at the same time none is lost [sections]', async () => {
       const names = Array.from({ length: 30 }, (_, i) => `busy-${i}`)
       await Promise.all(

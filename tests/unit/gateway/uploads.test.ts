@@ -120,6 +120,21 @@ test('a URI is refused where no host is allowed', async () => {
   await assert.rejects(uploads.submit({ kind: 'track', source }), { code: 'uri-not-allowed', status: 422 })
 })
 
+test('an upload that was taken down and comes again is received anew, later than the takedown by its time', async () => {
+  const { uploads, catalogue, written } = await openUploads()
+  const { id } = await uploads.submit(track('song'))
+  await uploads.remove(id)
+  assert.equal(await catalogue.takenDownAt(id), NOW)
+  assert.equal((await uploads.submit(track('song'))).duplicate, false, 'the takedown is still on its way')
+  assert.equal((await uploads.submit(track('song'))).duplicate, true)
+  assert.deepEqual(
+    (await written(uploadsReceived)).map(({ value }) => value.receivedAt),
+    [NOW, NOW + 1],
+  )
+  await uploads.remove(id)
+  assert.equal(await catalogue.takenDownAt(id), NOW + 1, 'a clock that stands still must not date it before the upload')
+})
+
 test('a takedown is announced with its reason; of an unknown upload it is refused', async () => {
   const { uploads, written } = await openUploads()
   const { id } = await uploads.submit(track('song'))
