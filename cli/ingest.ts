@@ -9,6 +9,8 @@ import { progressBar, say } from './terminal.ts'
 
 type Entry = Omit<ManifestEntry, 'line'>
 export interface IngestReport {
+  /** Of all that were accepted, also before. */
+  readonly ids: readonly string[]
   readonly ready: number
   readonly duplicates: number
   readonly failed: readonly { readonly what: string; readonly code: string; readonly message: string }[]
@@ -43,6 +45,7 @@ export function kindOf(name: string): 'track' | 'video' | undefined {
 /** Uploads all, then waits until each is ready or failed. One bad file stops no other. */
 export async function ingest(api: ApiClient, entries: readonly Entry[], label: string): Promise<IngestReport> {
   const failed: { what: string; code: string; message: string }[] = []
+  const ids: string[] = []
   const waiting = new Map<string, string>()
   let duplicates = 0
   let ready = 0
@@ -58,6 +61,7 @@ export async function ingest(api: ApiClient, entries: readonly Entry[], label: s
           }
           const upload = await api.submit({ ...entry, kind })
           if (upload.duplicate) duplicates++
+          ids.push(upload.id)
           waiting.set(upload.id, what)
         } catch (error) {
           if (!(error instanceof CuestreamError)) throw error
@@ -81,7 +85,7 @@ export async function ingest(api: ApiClient, entries: readonly Entry[], label: s
     if (waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
   }
   bar.stop()
-  return { ready, duplicates, failed }
+  return { ids, ready, duplicates, failed }
 }
 
 /** An upload that is taken down while we wait has no state any more. */

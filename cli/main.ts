@@ -1,5 +1,6 @@
 /** The command line: `cuestream <command>`. */
-import { Command, InvalidArgumentError } from 'commander'
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { CuestreamError } from '../ports/errors.ts'
 import { loadConfig } from '../runtime/config.ts'
 import { createLogger } from '../runtime/logger.ts'
@@ -14,15 +15,20 @@ import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
 import type { OpenContext } from './context.ts'
 
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
 const program = new Command('cuestream')
   .description('Live, language-guided music recommendation for video.')
+  .version(version)
   .option('--data-folder <path>', 'folder that keeps everything (default: data)')
   .option('--host <address>', 'address of the HTTP gateway (default: 127.0.0.1)')
   .option('--port <number>', 'port of the HTTP gateway (default: 8080)', portNumber)
   .option('--profile <id>', 'encoder profile (default: embedded)')
-  .option('--log-level <level>', 'least level that is logged (default: info)')
+  .option('--log-level <level>', 'least level that is logged (default: warn; of run: info)')
   .option('--config <file>', 'configuration file (default: cuestream.config.json)')
-  .showHelpAfterError('(cuestream --help shows the commands)')
+  .showHelpAfterError('(--help shows what is possible)')
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
 
 const openContext: OpenContext = (defaults = {}) => {
   const { config: file, ...flags } = program.opts<Record<string, string>>()
@@ -43,7 +49,14 @@ for (const command of [
   modelsCommand,
   evaluateCommand,
 ]) {
-  program.addCommand(command(openContext))
+  program.addCommand(withSettings(command(openContext)))
+}
+
+/** Of the program, for a command and those below it. */
+function withSettings(command: Command): Command {
+  command.copyInheritedSettings(program)
+  for (const below of command.commands) withSettings(below)
+  return command
 }
 
 function portNumber(text: string): string {
@@ -55,7 +68,10 @@ function portNumber(text: string): string {
 try {
   await program.parseAsync()
 } catch (error) {
-  if (!(error instanceof CuestreamError)) throw error
-  process.stderr.write(`${error.code}: ${error.message}\n`)
-  process.exitCode = 2
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2 // commander has said why
+  } else if (error instanceof CuestreamError) {
+    process.stderr.write(`${error.code}: ${error.message}\n`)
+    process.exitCode = 2
+  } else throw error
 }

@@ -11,7 +11,6 @@ import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { EmbeddedBroker } from '../adapters/embedded/broker.ts'
 import { openCatalogue } from '../adapters/embedded/catalogue.ts'
-import { acquireFolder } from '../adapters/embedded/folder-lock.ts'
 import { openJoinState } from '../adapters/embedded/join-state.ts'
 import { EmbeddedSchemaRegistry } from '../adapters/embedded/schema-registry.ts'
 import { openVectorIndex } from '../adapters/embedded/vector-index.ts'
@@ -36,6 +35,7 @@ import { createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type Stage } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
+import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
 import { openReleases, type Releases } from './releases.ts'
@@ -64,7 +64,7 @@ export interface Product {
 
 /**
  * @param stages names of the processors to run here; 'all', or none for reading only.
- * @throws SetupError 'data-folder-in-use' | 'unknown-processor' | whatever an adapter refuses
+ * @throws SetupError 'data-folder-in-use' | 'data-folder-unusable' | 'unknown-processor' | whatever an adapter refuses
  */
 export async function openProduct(
   config: Config,
@@ -88,7 +88,7 @@ export async function openProduct(
   }
 
   try {
-    const owner = opened(await acquireFolder(paths.owner), (hold) => hold.release())
+    const owner = opened(await claimDataFolder(paths.owner), (hold) => hold.release())
     const onError = (err: unknown) => logger.error({ err }, 'The broker failed where no caller waits')
     const broker = opened(await EmbeddedBroker.open({ dataFolder: config.dataFolder, onError }), (b) => b.close())
     const schemaRegistry = opened(new EmbeddedSchemaRegistry({ dataFolder: config.dataFolder }), (r) => r.close())

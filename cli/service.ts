@@ -2,12 +2,12 @@
  * The service that a command talks to: the process that owns the data folder, or one started here for the command.
  */
 import type { Logger } from 'pino'
-import { readFolderOwner } from '../adapters/embedded/folder-lock.ts'
 import { buildGateway } from '../gateway/gateway.ts'
 import { SetupError } from '../ports/errors.ts'
 import { vocabularySha256 } from '../processors/analyse-music/vocabulary.ts'
 import type { Config } from '../runtime/config.ts'
 import { type ApiClient, connectApi } from './api-client.ts'
+import { dataFolderOwner } from './data-folder.ts'
 import { openProduct, type Product } from './open-product.ts'
 import { dataPaths } from './paths.ts'
 
@@ -59,15 +59,18 @@ async function listen(
   try {
     return await gateway.listen({ host, port })
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
-    const message = `Port ${port} on ${host} is taken. Stop what listens there, or choose another: --port 8081`
-    throw new SetupError('port-in-use', message, { cause })
+    if ((cause as NodeJS.ErrnoException).code === 'EADDRINUSE') {
+      const message = `Port ${port} on ${host} is taken. Stop what listens there, or choose another: --port 8081`
+      throw new SetupError('port-in-use', message, { cause })
+    }
+    const message = `Cannot listen on port ${port} of ${host}: ${(cause as Error).message}. Choose others with --host and --port`
+    throw new SetupError('cannot-listen', message, { cause })
   }
 }
 
 /** Runs `work` against the owner of the data folder, or against a service of its own that ends with it. */
 export async function withService<T>(config: Config, logger: Logger, work: (api: ApiClient) => Promise<T>): Promise<T> {
-  const owner = await readFolderOwner(dataPaths(config.dataFolder).owner)
+  const owner = await dataFolderOwner(dataPaths(config.dataFolder).owner)
   if (owner?.url !== undefined) return work(connectApi(owner.url))
   const service = await startService({ ...config, port: 0 }, { logger, stages: 'all' })
   try {

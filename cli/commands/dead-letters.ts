@@ -31,11 +31,14 @@ export const deadLettersCommand = (open: OpenContext) => {
   command
     .command('redrive')
     .description('put dead letters back on their topics, for the stage that failed')
-    .argument('[position...]')
+    .argument('[position...]', 'topic/partition/offset, as list prints it')
     .option('--all', 'every dead letter')
     .action(async (positions: string[], { all }: { all?: boolean }) => {
       if (all !== true && positions.length === 0) {
-        throw new InvalidRequestError('nothing-asked', 'Name positions as `dead-letters list` prints them, or --all')
+        throw new InvalidRequestError(
+          'nothing-asked',
+          'Name positions as `cuestream dead-letters list` prints them, or --all',
+        )
       }
       const { config, logger } = open({ logLevel: 'warn' })
       const { redriven, superseded } = await withService(config, logger, (api) => api.redrive(all ? 'all' : positions))

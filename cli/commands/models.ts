@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { readProfile } from '../../adapters/models/profile.ts'
 import { verifyProfile } from '../../adapters/models/profile-files.ts'
-import { pullProfile } from '../../adapters/models/pull.ts'
+import { type PullResult, pullProfile } from '../../adapters/models/pull.ts'
 import type { Config } from '../../runtime/config.ts'
 import type { OpenContext } from '../context.ts'
 import { dataPaths, repositoryPaths } from '../paths.ts'
@@ -23,12 +23,14 @@ export const modelsCommand = (open: OpenContext) => {
       const profile = await readProfile(name ?? config.profile, repositoryPaths.models)
       const checks = await verifyProfile(profile, locationOf(config))
       say(table(checks.map((check) => [check.status, check.name, check.sha256 ?? '', check.path])))
-      if (checks.some(({ status }) => status !== 'ok')) process.exitCode = 1
+      if (checks.every(({ status }) => status === 'ok')) return
+      say(`Get what is missing or wrong: npx cuestream models pull ${name ?? config.profile}`)
+      process.exitCode = 1
     })
   command
     .command('pull')
     .description('download the files of a profile, resuming what was begun')
-    .argument('<profile>')
+    .argument('<profile>', 'embedded, paper, or the path of a manifest')
     .option('--mirror <url>', "ask <url>/<profile>/<file> in place of the files' own addresses")
     .option('--offline', 'only check what is there')
     .action(async (name: string, { mirror, offline }: { mirror?: string; offline?: boolean }) => {
@@ -48,19 +50,15 @@ export const modelsCommand = (open: OpenContext) => {
         },
       })
       shown?.bar.stop()
-      say(
-        table(
-          results.map((result) => [
-            result.status,
-            result.name,
-            result.sha256 ?? '',
-            result.recorded ? 'hash recorded: first seen now' : '',
-          ]),
-        ),
-      )
-      for (const { name: file, status, source } of results)
-        if (status === 'missing') say(`${file} is missing: ${source}`)
-      if (results.some(({ status }) => status === 'missing' || status === 'tampered')) process.exitCode = 1
+      say(table(results.map((result) => [result.status, result.name, result.sha256 ?? '', noteOf(result)])))
+      const bad = results.some(({ status }) => status === 'missing' || status === 'tampered')
+      if (bad && offline) say('Nothing was asked for: --offline')
+      if (bad) process.exitCode = 1
     })
   return command
+}
+
+function noteOf({ status, recorded, source }: PullResult): string {
+  if (recorded) return 'hash recorded: first seen now'
+  return status === 'missing' ? source : ''
 }

@@ -11,7 +11,7 @@ interface Flags {
   text?: string
   exclude?: string
   like?: string
-  filter: string[]
+  filter?: string[]
   limit: number
   json?: boolean
 }
@@ -23,12 +23,19 @@ export const recommendCommand = (open: OpenContext) =>
     .option('--text <words>', 'the music that is wanted, in words')
     .option('--exclude <words>', 'what it should not be like')
     .option('--like <track>', 'id of a track to be near to')
-    .option('--filter <field=value>', 'genre=rock,folk  mood!=sad  bpm=90..120  key=C (repeatable)', collect, [])
+    .option(
+      '--filter <field=value>',
+      'genre=rock,folk  mood!=sad  bpm=90..120  key=C  explicit=no (repeatable)',
+      collect,
+    )
     .option('--limit <n>', 'how many', count, 10)
     .option('--json', 'the answer as JSON')
     .action(async (video: string | undefined, flags: Flags) => {
       const { config, logger } = open({ logLevel: 'warn' })
-      const filters = parseFilters(flags.filter)
+      if (!video && !flags.text && !flags.like) {
+        throw new InvalidRequestError('nothing-asked', 'Give a video, words (--text) or a track to be near to (--like)')
+      }
+      const filters = parseFilters(flags.filter ?? [])
       await withService(config, logger, async (api) => {
         const { text, exclude: excludeText, like: likeTrack, limit } = flags
         const id = video === undefined ? undefined : await videoId(api, video)
@@ -40,11 +47,13 @@ export const recommendCommand = (open: OpenContext) =>
 
 /** A file is uploaded and analysed first. */
 async function videoId(api: ApiClient, video: string): Promise<string> {
-  if (!existsSync(video)) return video
-  const { id } = await api.submit({ path: video, kind: 'video' })
-  const { failed } = await ingest(api, [{ path: video, kind: 'video' }], 'Analysing the video')
+  if (!existsSync(video)) {
+    if (video.includes('/')) throw new InvalidRequestError('not-found', `There is no file ${video}`)
+    return video
+  }
+  const { failed, ids } = await ingest(api, [{ path: video, kind: 'video' }], 'Analysing the video')
   if (failed[0] !== undefined) throw new InvalidRequestError(failed[0].code, failed[0].message)
-  return id
+  return ids[0]!
 }
 
 export function sayRecommendation({ results, total, release }: RecommendationView): void {
@@ -56,41 +65,53 @@ export function sayRecommendation({ results, total, release }: RecommendationVie
     track.key ? `${track.key.tonic} ${track.key.mode}` : '',
     track.description?.text ?? '',
   ])
-  say(rows.length > 0 ? table(rows) : 'No track matches.')
+  if (rows.length > 0) say(table(rows))
   say(`${total} tracks match the filters; release ${release}`)
 }
 
 /**
- * 'field=a,b' any of these; 'field!=a' none of these; 'field=lo..hi' a range, either end open.
- * What a field means and which there are, the gateway knows (gateway/filters.ts).
+ * 'field=a,b' any of these; 'field!=a' none of these; 'field=lo..hi' a range, either end open. A field may be repeated:
+ * its words add up. Which fields there are, and their words, the gateway knows (gateway/filters.ts).
  */
 export function parseFilters(filters: readonly string[]): Record<string, unknown> {
   const parsed: Record<string, unknown> = {}
   for (const filter of filters) {
     const match = /^([A-Za-z]+)(!?=)(.+)$/.exec(filter)
-    if (match === null) {
-      throw new InvalidRequestError(
-        'bad-filter',
-        `The filter ${filter} is not like genre=rock, mood!=sad or bpm=90..120`,
-      )
-    }
+    if (match === null) throw badFilter(filter, 'is not like genre=rock, mood!=sad or bpm=90..120')
     const [, field = '', operator, value = ''] = match
-    const range = /^(\d+(?:\.\d+)?)?\.\.(\d+(?:\.\d+)?)?$/.exec(value)
-    if (range !== null) {
+    const words = value.split(',').map((word) => word.trim())
+    if (RANGES.has(field)) {
+      const range = /^(\d+(?:\.\d+)?)?\.\.(\d+(?:\.\d+)?)?$/.exec(value)
+      if (range === null || operator !== '=' || value === '..') throw badFilter(filter, `is not like ${field}=90..120`)
+      const [, min, max] = range
       parsed[field] = {
-        ...(range[1] === undefined ? {} : { min: Number(range[1]) }),
-        ...(range[2] === undefined ? {} : { max: Number(range[2]) }),
+        ...(min === undefined ? {} : { min: Number(min) }),
+        ...(max === undefined ? {} : { max: Number(max) }),
       }
-    } else if (field === 'explicit') parsed[field] = value === 'true' || value === 'yes'
-    else {
-      const words = value.split(',').map((word) => word.trim())
-      parsed[field] = { ...(parsed[field] as object), [operator === '=' ? 'anyOf' : 'not']: words }
+    } else if (field === 'explicit') {
+      if (operator !== '=' || !['yes', 'no', 'true', 'false'].includes(value)) {
+        throw badFilter(filter, 'is not explicit=yes or explicit=no')
+      }
+      parsed[field] = value === 'yes' || value === 'true'
+    } else if (field === 'territory') {
+      if (operator !== '=') throw badFilter(filter, 'is not like territory=DE,FR')
+      parsed[field] = [...((parsed[field] as string[]) ?? []), ...words]
+    } else {
+      const earlier = (parsed[field] ?? {}) as Record<string, string[]>
+      const side = operator === '=' ? 'anyOf' : 'not'
+      parsed[field] = { ...earlier, [side]: [...(earlier[side] ?? []), ...words] }
     }
   }
   return parsed
 }
 
-function collect(value: string, earlier: string[]): string[] {
+const RANGES = new Set(['bpm', 'durationSeconds'])
+
+function badFilter(filter: string, why: string): InvalidRequestError {
+  return new InvalidRequestError('bad-filter', `The filter ${filter} ${why}`)
+}
+
+function collect(value: string, earlier: string[] = []): string[] {
   return [...earlier, value]
 }
 

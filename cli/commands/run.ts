@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { processors } from '../../processors/registry.ts'
 import type { OpenContext } from '../context.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'
@@ -7,7 +8,7 @@ import { untilStopped } from './until-stopped.ts'
 export const runCommand = (open: OpenContext) =>
   new Command('run')
     .description('run some processors only, with health and metrics over HTTP')
-    .argument('<processor...>')
+    .argument('<processor...>', processors.map(({ name }) => name).join(', '))
     .action(async (names: string[]) => {
       const { config, logger } = open()
       const service = await startService(config, { logger, stages: names })

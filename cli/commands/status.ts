@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs'
 import { Command } from 'commander'
-import { readFolderOwner } from '../../adapters/embedded/folder-lock.ts'
 import { connectApi, type PipelineView } from '../api-client.ts'
 import type { OpenContext } from '../context.ts'
+import { dataFolderOwner } from '../data-folder.ts'
 import { openProduct } from '../open-product.ts'
 import { dataPaths } from '../paths.ts'
 import { say, table } from '../terminal.ts'
@@ -12,12 +13,17 @@ export const statusCommand = (open: OpenContext) =>
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const { config, logger } = open({ logLevel: 'warn' })
-      const owner = await readFolderOwner(dataPaths(config.dataFolder).owner)
+      const owner = await dataFolderOwner(dataPaths(config.dataFolder).owner)
       if (owner?.url !== undefined) {
         const view = await connectApi(owner.url).pipeline()
         if (json) return say(JSON.stringify(view, null, 2))
         say(`Running: process ${owner.pid}, ${owner.url}`)
         return sayPipeline(view)
+      }
+      if (!existsSync(dataPaths(config.dataFolder).catalogue)) {
+        const nothing = { release: null, counts: { tracks: 0, videos: 0, uploads: 0, failed: 0 }, stages: [] }
+        if (json) return say(JSON.stringify(nothing, null, 2))
+        return say(`Not running; there is nothing yet in the data folder ${config.dataFolder}`)
       }
       const product = await openProduct(config, { logger, stages: [] })
       try {

@@ -58,7 +58,7 @@ async function sayExample(api: ApiClient): Promise<void> {
     () => false,
   )
   if (!known) return
-  say(`\n$ cuestream recommend ${EXAMPLE.video} --text "${EXAMPLE.text}"`)
+  say(`\n$ npx cuestream recommend ${EXAMPLE.video} --text "${EXAMPLE.text}"`)
   sayRecommendation(await api.recommend(EXAMPLE))
 }
 
