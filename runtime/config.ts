@@ -31,7 +31,7 @@ const shape = {
   logLevel: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
-    .describe('Least level that is logged.'),
+    .describe('Least level that is logged; commands other than `run` begin at warn unless this is set.'),
   logFormat: z
     .enum(['auto', 'json', 'pretty'])
     .default('auto')
@@ -101,7 +101,10 @@ export function loadConfig(sources: ConfigSources): Config {
   if (parsed.success) return Object.freeze(parsed.data)
   const problems = parsed.error.issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => `${from.get(key) ?? key}: there is no such key`)
+      return issue.keys.map((key) => {
+        const source = from.get(key)
+        return `${source === undefined || source === key ? '' : `${source}: `}${key}: there is no such key`
+      })
     const key = String(issue.path[0])
     return [`${from.get(key) ?? key}: ${issue.message}`]
   })

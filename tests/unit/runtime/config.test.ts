@@ -23,7 +23,7 @@ describe('configuration', () => {
       (error: Error) => {
         for (const name of [
           `${file}: Too small`,
-          `${file}: there is no such key`,
+          `${file}: colour: there is no such key`,
           'CUESTREAM_PORT',
           'CUESTREAM_DEADLINE',
           '--log-level',
