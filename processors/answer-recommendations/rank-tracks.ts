@@ -92,7 +92,8 @@ async function queryVectors(
   if (!asked && liked === undefined) {
     throw new InvalidRequestError('nothing-asked', 'Ask with a video, words or a track, or several of them')
   }
-  const query = asked ? await towers.query({ video, text: words, weights }) : undefined
+  const both = video !== undefined && words !== undefined // else there is nothing to weigh
+  const query = asked ? await towers.query({ video, text: words, weights: both ? weights : undefined }) : undefined
   const whole =
     query !== undefined && liked !== undefined
       ? unit(weightedSum([query, liked].map((vector) => ({ vector, weight: 1 }))))
