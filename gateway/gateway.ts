@@ -13,9 +13,9 @@ import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { Histogram, type Registry } from 'prom-client'
 import type { App, GatewayDeps } from './deps.ts'
-import { addGuards } from './guards.ts'
+import { addGuards, identify } from './guards.ts'
 import { addOpenApi } from './openapi.ts'
-import { handleError, handleNotFound } from './problem.ts'
+import { handleError, handleNotFound, sendProblem } from './problem.ts'
 import { openRecommendationClient } from './request-reply.ts'
 import { catalogueRoutes } from './routes/catalogue.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
@@ -30,6 +30,8 @@ const BODY_LIMIT_BYTES = 256 * 1024
 const REQUEST_TIMEOUT_MS = 30 * 60_000
 /** Silence on a connection. Above the longest deadline. */
 const IDLE_TIMEOUT_MS = 60_000
+/** Above the longest id or position in a path, so that the route's schema is what refuses. */
+const MAX_PARAM_LENGTH = 512
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/
 
 /** @returns a Fastify instance that is ready to listen, or to be injected; closing it lets requests in flight finish. */
@@ -42,6 +44,13 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: IDLE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    frameworkErrors(_error, request, reply) {
+      // The router's own refusals pass no hook.
+      identify(request, reply)
+      const detail = 'The path cannot be read: it is not valid percent-encoded UTF-8, or a part of it is too long'
+      return sendProblem(reply, { status: 400, code: 'invalid-request', detail })
+    },
     genReqId({ headers }) {
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : newId()
@@ -59,8 +68,8 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
 
   await addOpenApi(app as unknown as FastifyInstance)
   await app.register(fastifyMultipart, {
-    throwFileSizeLimit: false, // the route counts, and refuses one byte earlier than this
-    limits: { fileSize: config.maxUploadBytes + 1, files: 1, fields: 20, fieldSize: 8 * 1024, fieldNameSize: 100 },
+    throwFileSizeLimit: false, // the route counts, and refuses one byte earlier than this, and any second file
+    limits: { fileSize: config.maxUploadBytes + 1, files: 2, fields: 20, fieldSize: 8 * 1024, fieldNameSize: 100 },
   })
   await app.register(fastifyStatic, { root: WEB_FOLDER, prefix: '/assets/', index: false })
 

@@ -37,8 +37,7 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
   const hosts = new Set([...(loopback ? LOOPBACK : []), ...options.allowedHosts].map((host) => host.toLowerCase()))
 
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-request-id', request.id)
-    reply.headers(SECURITY_HEADERS)
+    identify(request, reply)
     if (hosts.size > 0 && !hosts.has(hostname(request.headers.host))) {
       return sendProblem(reply, {
         status: 403,
@@ -62,6 +61,12 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
     )
     cutUnreadBody(request, reply, options.lingerMs)
   })
+}
+
+/** The headers of every answer. */
+export function identify(request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id)
+  reply.headers(SECURITY_HEADERS)
 }
 
 /** @returns the name in a Host header without its port, lower case; '' when there is none. */

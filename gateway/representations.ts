@@ -12,7 +12,13 @@ export const idSchema = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, 'is not an id')
 
 export const pageQuerySchema = z.strictObject({
-  after: z.string().min(1).max(512).optional().describe('`next` of the page before.'),
+  after: z
+    .string()
+    .min(1)
+    .max(512)
+    .refine((id) => Buffer.byteLength(id) <= 512, 'is longer than any id')
+    .optional()
+    .describe('`next` of the page before.'),
   limit: z.coerce.number().int().min(1).max(100).default(50),
 })
 

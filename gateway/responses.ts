@@ -6,6 +6,11 @@ type ProblemResponse = { readonly content: { readonly 'application/problem+json'
 
 const response: ProblemResponse = { content: { 'application/problem+json': { schema: problemSchema } } }
 
-export function problems<const Status extends number>(...statuses: Status[]): Record<Status, ProblemResponse> {
-  return Object.fromEntries(statuses.map((status) => [status, response])) as Record<Status, ProblemResponse>
+/** Of the statuses, and those that any route may answer: refused by a guard, and failed. */
+export function problems<const Status extends number>(
+  ...statuses: Status[]
+): Record<Status | 403 | 500, ProblemResponse> {
+  return Object.fromEntries([...statuses, 403, 500].map((status) => [status, response])) as ReturnType<
+    typeof problems<Status>
+  >
 }

@@ -8,6 +8,8 @@ import { idSchema, pageOf, pageQuerySchema, trackOf, trackSchema, videoOf, video
 import { problems } from '../responses.ts'
 
 const byId = z.object({ id: idSchema })
+/** For the document: a stream passes no serializer. */
+const bytes = { content: { '*/*': { schema: z.unknown() } } }
 
 export function catalogueRoutes(app: App, { catalogue, mediaStore }: GatewayDeps): void {
   app.get(
@@ -56,7 +58,11 @@ export function catalogueRoutes(app: App, { catalogue, mediaStore }: GatewayDeps
     },
   )
 
-  const mediaSchema = { params: byId, response: problems(400, 404, 416), description: 'Answers ranges.' }
+  const mediaSchema = {
+    params: byId,
+    response: { 200: bytes, 206: bytes, 304: bytes, ...problems(400, 404, 416) },
+    description: 'Answers ranges.',
+  }
 
   app.get(
     '/v1/tracks/:id/media',

@@ -22,7 +22,10 @@ const letterSchema = z
   })
   .meta({ id: 'DeadLetter' })
 
-const positionSchema = z.string().min(3).max(300)
+const positionSchema = z
+  .string()
+  .max(300)
+  .regex(/^[^/]+\/\d{1,6}\/\d{1,14}$/, 'is not topic/partition/offset')
 
 export function deadLetterRoutes(app: App, { broker, codec, catalogue }: GatewayDeps): void {
   async function openLetters(all: boolean): Promise<(FiledLetter & { open: boolean })[]> {
@@ -59,7 +62,7 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
             headers: z.record(z.string(), z.string()),
             value: z.unknown().describe('Decoded, where it decodes; else base64 in `bytes`.'),
           }),
-          ...problems(404),
+          ...problems(400, 404),
         },
       },
     },
@@ -90,7 +93,7 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
             redriven: z.int(),
             superseded: z.int().describe('Left alone: a newer record of the same key has come since.'),
           }),
-          ...problems(400, 404),
+          ...problems(400, 404, 413, 415),
         },
       },
     },

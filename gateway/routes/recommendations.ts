@@ -15,6 +15,8 @@ export const MAX_DEADLINE_MS = 30_000
 
 const words = z.string().trim().max(1_000)
 const weight = z.number().min(0).max(100)
+/** Of the larger: far from where a weight, or a vector times it, is no number of 32 bits any more. */
+const MIN_WEIGHT = 0.001
 
 const querySchema = z.strictObject({
   video: idSchema.optional().describe('A video that was analysed.'),
@@ -23,9 +25,9 @@ const querySchema = z.strictObject({
   likeTrack: idSchema.optional().describe('A track of the catalogue to be near to.'),
   weights: z
     .strictObject({ text: weight.default(1), video: weight.default(1) })
-    .refine(({ text, video }) => text + video > 0, 'one of the weights must be above 0')
+    .refine(({ text, video }) => Math.max(text, video) >= MIN_WEIGHT, `one of them must be at least ${MIN_WEIGHT}`)
     .optional()
-    .describe('How much the words weigh, and how much the pictures.'),
+    .describe('How much the words weigh, and how much the pictures, where both are asked with.'),
   filters: z.unknown().optional().meta(filtersDocument()),
   limit: z.int().min(1).max(100).default(10),
   cursor: z.string().min(1).max(512).optional().describe('`nextCursor` of the page before, with the same query.'),
@@ -76,7 +78,7 @@ export function recommendationRoutes(app: App, deps: GatewayDeps, client: Recomm
       schema: {
         summary: 'Rank the catalogue for a video, for words, or both',
         body: querySchema,
-        response: { 200: answerSchema, ...problems(400, 404, 409, 422, 502, 503, 504) },
+        response: { 200: answerSchema, ...problems(400, 404, 409, 413, 415, 422, 502, 503, 504) },
       },
     },
     async ({ body }) => {
@@ -96,7 +98,7 @@ export function recommendationRoutes(app: App, deps: GatewayDeps, client: Recomm
         summary: 'Say what became of a recommendation',
         description: 'Shown, previewed, chosen or skipped: it reaches the training of the next release.',
         body: feedbackSchema,
-        response: { 202: z.object({ recorded: z.literal(true) }), ...problems(400, 404) },
+        response: { 202: z.object({ recorded: z.literal(true) }), ...problems(400, 404, 413, 415) },
       },
     },
     async ({ body: { video, track, ...rest } }, reply) => {

@@ -55,7 +55,7 @@ export function uploadRoutes(app: App, deps: GatewayDeps): void {
       summary: 'Upload a video or a track',
       description: 'As a form with a file, or by a URI on an allowed host. The stages follow on GET /v1/uploads/{id}.',
       body: { content: { 'application/json': { schema: uploadByUri } } },
-      response: { 200: acceptedSchema, 202: acceptedSchema, ...problems(400, 409, 413, 415, 422) },
+      response: { 200: acceptedSchema, 202: acceptedSchema, ...problems(400, 409, 413, 415, 422, 503) },
     },
     config: { streamedBodies: { 'multipart/form-data': uploadForm } },
     async onRequest({ headers }) {
@@ -176,7 +176,8 @@ function parseFields(fields: Record<string, unknown>): AboutUpload {
 
 /** A file's name without its extension, as the title of an upload that has none. */
 function titleOf(part: Extract<Multipart, { type: 'file' }>): string | undefined {
-  const name = part.filename.slice(0, -extname(part.filename).length || undefined).trim()
+  const file: string = part.filename ?? '' // a part of plain bytes counts as a file without a name, too
+  const name = file.slice(0, -extname(file).length || undefined).trim()
   return name === '' ? undefined : name.slice(0, 300)
 }
 
@@ -202,9 +203,9 @@ async function* bounded(content: AsyncIterable<Buffer>, config: GatewayDeps['con
   }
 }
 
-/** The parser's own errors have a status where it meant one; the others say how the form is malformed. */
+/** The parser's own errors say how the form is malformed. */
 function brokenForm(cause: unknown): unknown {
-  if (!(cause instanceof Error) || cause instanceof CuestreamError || 'statusCode' in cause) return cause
+  if (!(cause instanceof Error) || cause instanceof CuestreamError) return cause
   return new InvalidRequestError('invalid-form', `The form breaks off or is malformed: ${cause.message}`, { cause })
 }
 

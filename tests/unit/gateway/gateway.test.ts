@@ -23,6 +23,17 @@ async function get(app: Gateway['app'], url: string, headers: Record<string, str
   return app.inject({ url, headers: { ...host, ...headers } })
 }
 
+function part(field: string, value: string, filename?: string, type?: string): string {
+  const name = filename === undefined ? '' : `; filename="${filename}"`
+  const kind = type === undefined ? '' : `content-type: ${type}\r\n`
+  return `--parts\r\ncontent-disposition: form-data; name="${field}"${name}\r\n${kind}\r\n${value}\r\n`
+}
+
+function multipart(parts: readonly string[]) {
+  const headers = { ...host, 'content-type': 'multipart/form-data; boundary=parts' }
+  return { headers, payload: `${parts.join('')}--parts--\r\n` }
+}
+
 /** A track and an analysed video in the catalogue. */
 async function fill({ catalogue }: Gateway) {
   await catalogue.putTrack('t1', { upload: uploadReceived('t1', 'track', { title: 'One', artist: 'Someone' }) })
@@ -131,6 +142,7 @@ for (const [what, payload, status, code] of [
   ['a limit of 101', { text: 'x', limit: 101 }, 400, 'invalid-request'],
   ['a deadline over 30 s', { text: 'x', deadlineMs: 30_001 }, 400, 'invalid-request'],
   ['weights that are all zero', { text: 'x', weights: { text: 0, video: 0 } }, 400, 'invalid-request'],
+  ['weights too small to be told from 0', { text: 'x', weights: { text: 1e-320, video: 0 } }, 400, 'invalid-request'],
   ['a video id with a path in it', { video: '../etc' }, 400, 'invalid-request'],
   ['an unknown video', { video: 'nowhere' }, 404, 'unknown-video'],
   ['a track as the video', { video: 't1' }, 404, 'unknown-video'],
@@ -234,6 +246,48 @@ for (const [what, request, status, code] of [
     assert.deepEqual(await written(uploadsReceived), [])
   })
 }
+
+for (const [what, parts, status, code] of [
+  [
+    'with two files',
+    [part('kind', 'track'), part('file', 'one', 'a.mp3'), part('file', 'two', 'b.mp3')],
+    400,
+    'form-order',
+  ],
+  ['with a field named __proto__', [part('__proto__', 'x'), part('kind', 'track')], 400, 'invalid-form'],
+  ['with a field of broken JSON', [part('kind', '{"a":', undefined, 'application/json')], 400, 'invalid-form'],
+  [
+    'with 21 fields',
+    [...Array.from({ length: 21 }, (_, i) => part(`f${i}`, 'x')), part('file', 'one', 'a.mp3')],
+    400,
+    'invalid-request',
+  ],
+] as const) {
+  test(`a form ${what} is refused with ${code}, which the API documents`, async () => {
+    const { app, written } = await openGateway()
+    const response = await app.inject({ method: 'POST', url: '/v1/uploads', ...multipart(parts) })
+    assert.deepEqual([response.statusCode, response.json().code], [status, code], response.body)
+    assert.deepEqual(await written(uploadsReceived), [])
+  })
+}
+
+test('a file without a name is taken, without a title', async () => {
+  const { app } = await openGateway()
+  const parts = [part('kind', 'track'), part('file', 'ID3…', undefined, 'application/octet-stream')]
+  const response = await app.inject({ method: 'POST', url: '/v1/uploads', ...multipart(parts) })
+  assert.deepEqual([response.statusCode, response.json().title], [202, null], response.body)
+})
+
+test('an upload whose id has all of 128 characters can be looked at and taken down', async () => {
+  const { app } = await openGateway()
+  const id = 'i'.repeat(128)
+  const sent = await app.inject({ method: 'POST', url: '/v1/uploads', ...form({ kind: 'track', id }, file) })
+  assert.equal(sent.statusCode, 202, sent.body)
+  assert.equal((await get(app, `/v1/uploads/${id}`)).json().id, id)
+  assert.equal((await app.inject({ method: 'DELETE', url: `/v1/uploads/${id}`, headers: host })).statusCode, 202)
+  const longer = await get(app, `/v1/uploads/${id}i`)
+  assert.deepEqual([longer.statusCode, longer.json().code], [400, 'invalid-request'])
+})
 
 test('an upload of exactly the limit is taken', async () => {
   const { app } = await openGateway()
@@ -432,6 +486,32 @@ test('every answer carries security headers and the request id that was given', 
   assert.match(String((await get(app, '/healthz', { 'x-request-id': 'bad id\n' })).headers['x-request-id']), /^id-\d+$/)
 })
 
+test('a path that the router cannot read is a problem with security headers, and does not come back', async () => {
+  const { app } = await openGateway()
+  for (const url of ['/%', '/v1/uploads/%E0%A4%A', `/v1/tracks/${'a'.repeat(600)}`]) {
+    const { statusCode, headers, body } = await get(app, url)
+    assert.equal(statusCode, 400, url)
+    assert.match(String(headers['content-type']), /^application\/problem\+json/, url)
+    assert.match(String(headers['content-security-policy']), /default-src 'none'/, url)
+    assert.deepEqual([JSON.parse(body).code, JSON.parse(body).instance], ['invalid-request', headers['x-request-id']])
+    assert.doesNotMatch(body, /%|aaaa/, url)
+  }
+})
+
+test('no position of a dead letter, and no place in a list, is an unexpected error', async () => {
+  const { app } = await openGateway()
+  const topic = uploadsReceived.name
+  for (const [url, status, code] of [
+    [`/v1/dead-letters/${topic}%2F0%2F9007199254740991`, 400, 'invalid-request'],
+    [`/v1/dead-letters/${topic}%2F0%2F99999999999999`, 404, 'unknown-dead-letter'],
+    [`/v1/dead-letters/${topic}%2F-1%2F0`, 400, 'invalid-request'],
+    [`/v1/uploads?after=${encodeURIComponent('€'.repeat(512))}`, 400, 'invalid-request'],
+  ] as const) {
+    const response = await get(app, url)
+    assert.deepEqual([response.statusCode, response.json().code], [status, code], `${url}: ${response.body}`)
+  }
+})
+
 test('paths that leave the page folder answer 404', async () => {
   const { app } = await openGateway()
   for (const url of [
@@ -484,6 +564,9 @@ test('the OpenAPI 3.1 document describes every route of /v1 with its answers, pr
   assert.deepEqual(Object.keys(requestBody.content).sort(), ['application/json', 'multipart/form-data'])
   assert.deepEqual(requestBody.content['multipart/form-data'].schema.required.sort(), ['file', 'kind'])
   assert.ok(responses[413].content['application/problem+json'])
+  const answers = (path: string, method: string) => Object.keys(document.paths[path][method].responses)
+  assert.deepEqual(answers('/v1/tracks/{id}/media', 'get'), ['200', '206', '304', '400', '403', '404', '416', '500'])
+  assert.deepEqual(answers('/v1/dead-letters/{position}', 'get'), ['200', '400', '403', '404', '500'])
   const query = document.paths['/v1/recommendations'].post.requestBody.content['application/json'].schema
   assert.deepEqual(Object.keys(query.properties.filters.properties).sort(), [
     'bpm',

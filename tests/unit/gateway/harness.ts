@@ -17,7 +17,7 @@ import type {
   RecommendationRequested,
   UploadReceived,
 } from '../../../schemas/types.ts'
-import type { Topic } from '../../../topics/topic.ts'
+import { deadLetterTopic, type Topic } from '../../../topics/topic.ts'
 import { recommendationsAnswered, recommendationsRequested, topics } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -34,7 +34,7 @@ export async function openPorts(maxBytes = MAX_UPLOAD_BYTES) {
   const dataFolder = temporaryFolder()
   const broker = await EmbeddedBroker.open({ dataFolder, fsync: false, retentionIntervalMs: 0 })
   onClose(() => broker.close())
-  await broker.ensureTopics(topics)
+  await broker.ensureTopics([...topics, ...topics.map(deadLetterTopic)])
   const schemas = new EmbeddedSchemaRegistry({ dataFolder })
   onClose(() => schemas.close())
   const codec = createCodec(schemas)
