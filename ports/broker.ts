@@ -53,7 +53,8 @@ export interface Batch {
   /**
    * Moves the group's offset to `nextOffset` (the first record that is not done) and produces `outputs`.
    * May be called several times in a batch. [atomic]
-   * @throws FencedError when this member no longer owns the partition; SetupError 'mixed-flush' when an output's topic
+   * @throws FencedError when this member no longer owns the partition; InvalidRecordError when a topic does not take an
+   * output ('record-too-large', 'null-key', 'unknown-partition'), and nothing is written; SetupError 'mixed-flush' when an output's topic
    * is flushed otherwise than this batch's, and the adapter keeps the two apart.
    */
   commit(nextOffset: number, outputs: readonly OutputRecord[]): Promise<void>

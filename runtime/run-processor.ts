@@ -15,7 +15,7 @@
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { Batch, BatchOutcome, Broker, Consumer, OutputRecord, StoredRecord } from '../ports/broker.ts'
-import { FencedError } from '../ports/errors.ts'
+import { FencedError, InvalidRecordError } from '../ports/errors.ts'
 import type { Codec } from './codec.ts'
 import { deadLetterName, deadLetterRecord } from './dead-letter.ts'
 import type { Processor } from './define-processor.ts'
@@ -50,6 +50,11 @@ export interface Stage {
   lastProgressAt(): number
   inFlight(): number
   stop(graceMs?: number): Promise<void>
+}
+
+interface Handled {
+  readonly record: StoredRecord
+  readonly outputs: readonly OutputRecord[]
 }
 
 export function groupTopics(processor: Processor): string[] {
@@ -154,17 +159,28 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     return isDeadLetter ? [] : [letter]
   }
 
-  async function commit(batch: Batch, nextOffset: number, outputs: readonly OutputRecord[]): Promise<void> {
-    const endTimer = metrics.commitSeconds.startTimer(labels)
-    await batch.commit(nextOffset, outputs)
-    endTimer()
+  async function commit(batch: Batch, handled: readonly Handled[]): Promise<void> {
+    const last = handled.at(-1)
+    if (last === undefined) return
+    try {
+      const endTimer = metrics.commitSeconds.startTimer(labels)
+      await batch.commit(
+        last.record.offset + 1,
+        handled.flatMap(({ outputs }) => outputs),
+      )
+      endTimer()
+    } catch (error) {
+      if (!(error instanceof InvalidRecordError)) throw error
+      // An output that its topic does not take: its input is found one by one. [neighbour]
+      if (handled.length > 1) for (const one of handled) await commit(batch, [one])
+      else await batch.commit(last.record.offset + 1, deadLetter(last.record, error, 1))
+    }
     progressAt = now()
   }
 
   async function runBatch(batch: Batch): Promise<BatchOutcome> {
     const width = processor.concurrency ?? 1
-    let outputs: OutputRecord[] = []
-    let nextOffset = batch.records[0]!.offset
+    const handled: Handled[] = []
     for (let start = 0; start < batch.records.length; start += width) {
       if (batch.signal.aborted) break
       const chunk = batch.records.slice(start, start + width)
@@ -174,15 +190,14 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         const decision = decide(record, outcomes[i]!)
         if (!Array.isArray(decision)) {
           const halt = decision as { pauseMs: number } | { crash: unknown }
-          if (nextOffset > batch.records[0]!.offset) await commit(batch, nextOffset, outputs)
+          await commit(batch, handled)
           if ('crash' in halt) throw halt.crash
           return { next: 'pause', forMs: halt.pauseMs }
         }
-        outputs = outputs.concat(decision)
-        nextOffset = record.offset + 1
+        handled.push({ record, outputs: decision as readonly OutputRecord[] })
       }
     }
-    if (nextOffset > batch.records[0]!.offset) await commit(batch, nextOffset, outputs)
+    await commit(batch, handled)
     return { next: 'continue' }
   }
 
@@ -215,8 +230,10 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         state = 'running'
         metrics.up.set(labels, 1)
         const startedAt = now()
-        await consumer.ended.finally(() => metrics.up.set(labels, 0))
-        if (now() - startedAt > retry.maxMs) crashes = 0
+        await consumer.ended.finally(() => {
+          metrics.up.set(labels, 0)
+          if (now() - startedAt > retry.maxMs) crashes = 0
+        })
       } catch (error) {
         if (stopping.signal.aborted) return
         logger.error({ processor: name, err: error }, 'A stage crashed')

@@ -12,6 +12,7 @@ import { deadLetterName } from '../../../runtime/dead-letter.ts'
 import { defineProcessor, type Processor } from '../../../runtime/define-processor.ts'
 import { createHealth } from '../../../runtime/health.ts'
 import { createStageMetrics } from '../../../runtime/metrics.ts'
+import type { RetryPolicy } from '../../../runtime/retry.ts'
 import { runProcessor, type Stage } from '../../../runtime/run-processor.ts'
 import { deadLetterTopic } from '../../../topics/topic.ts'
 import { uploadsReceived, uploadsRemoved } from '../../../topics/topics.ts'
@@ -19,6 +20,16 @@ import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { until } from '../../support/until.ts'
 
 type Handle = (key: string, attempt: number, signal: AbortSignal) => Promise<void> | void
+interface StartOptions {
+  concurrency?: number
+  maxRecords?: number
+  onCrash?: 'exit'
+  retry?: RetryPolicy
+  maxCrashes?: number
+  now?: () => number
+  /** Written with each takedown. */
+  reasonOf?: (key: string) => string
+}
 
 describe('the loop of a stage', () => {
   const folder = temporaryFolder()
@@ -45,7 +56,7 @@ describe('the loop of a stage', () => {
   })
 
   /** A stage of a group of its own, reading what is produced from now on, that writes a takedown for each upload. */
-  async function start(handle: Handle, options: { concurrency?: number; maxRecords?: number; onCrash?: 'exit' } = {}) {
+  async function start(handle: Handle, options: StartOptions = {}) {
     const processor = defineProcessor({
       name: `take-down-${++groups}`,
       from: [uploadsReceived],
@@ -56,7 +67,8 @@ describe('the loop of a stage', () => {
       maxRecords: options.maxRecords ?? 16,
       async handle({ key }, _deps: object, { attempt, signal }) {
         await handle(key, attempt, signal)
-        return [uploadsRemoved.record(key, { uploadId: key, kind: 'track', reason: `by ${groups}`, removedAt: 1 })]
+        const reason = options.reasonOf?.(key) ?? `by ${groups}`
+        return [uploadsRemoved.record(key, { uploadId: key, kind: 'track', reason, removedAt: 1 })]
       },
     }) as unknown as Processor<object>
     metricsRegistry = new Registry()
@@ -68,10 +80,10 @@ describe('the loop of a stage', () => {
       codec,
       metrics,
       logger: pino({ level: 'silent' }),
-      now: Date.now,
+      now: options.now ?? Date.now,
       random: () => 0,
-      retry: { maxAttempts: 3, baseMs: 1, maxMs: 2 },
-      maxCrashes: 2,
+      retry: options.retry ?? { maxAttempts: 3, baseMs: 1, maxMs: 2 },
+      maxCrashes: options.maxCrashes ?? 2,
       onCrash: options.onCrash ?? 'restart',
     })
     stages.push(stage)
@@ -190,6 +202,32 @@ describe('the loop of a stage', () => {
     assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('crashes'))
     assert.equal(stage.state(), 'running')
     assert.match(await metricsRegistry.metrics(), /cuestream_stage_crashes_total\{.*\} 4/)
+  })
+
+  test('an output that its topic does not take sends its input to the dead letters, and the neighbours go through', async () => {
+    const { stage } = await start(() => {}, {
+      reasonOf: (key) => (key === 'large' ? 'x'.repeat(uploadsRemoved.maxRecordBytes) : 'small'),
+    })
+    await produce(['before-large', 2], ['large', 2], ['after-large', 2])
+    await written('before-large', 'after-large')
+    assert.ok(!(await keysOn(uploadsRemoved.name)).includes('large'))
+    assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('large'))
+    assert.equal(await lag(stage.name), 0)
+    assert.match(await metricsRegistry.metrics(), /cuestream_stage_dead_letters_total\{.*code="record-too-large".*\} 1/)
+  })
+
+  test('a stage that ran long before it crashed starts again as soon as after its first crash', async () => {
+    let [clock, crashes] = [0, 0]
+    const policy = { maxAttempts: 3, baseMs: 1, maxMs: 1_000_000_000 }
+    await start(
+      () => {
+        if (crashes++ < 20) throw new TypeError('bug')
+      },
+      { retry: policy, maxCrashes: 100, now: () => (clock += 2 * policy.maxMs) },
+    )
+    await produce(['crashes-rarely', 3])
+    await written('crashes-rarely')
+    assert.equal(crashes, 21)
   })
 
   test('with a supervisor outside, a bug ends the stage with its error and commits nothing', async () => {
