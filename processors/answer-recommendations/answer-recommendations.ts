@@ -7,11 +7,11 @@
  * goes to that partition with that id.
  * Delivery: latency first, no transaction: a lost request is the caller's to repeat, and one past its deadline is
  * dropped, never answered late.
- * Fails: a request that cannot be answered (unknown video, …) is answered with `error`; nothing goes to the dead
- * letters but what does not decode.
+ * Fails: a request that cannot be answered (unknown video, features that the towers refuse, …) is answered with `error`;
+ * nothing goes to the dead letters but what does not decode.
  */
 
-import { InvalidRequestError } from '../../ports/errors.ts'
+import { InvalidRecordError, InvalidRequestError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import { recommendationsAnswered, recommendationsRequested } from '../../topics/topics.ts'
 import { type RankTracksDeps, rankTracks } from './rank-tracks.ts'
@@ -43,7 +43,7 @@ export const answerRecommendations = defineProcessor({
         recommendationsAnswered.record(key, { requestId: key, error: null, ...answer, answeredAt: deps.now() }, reply),
       ]
     } catch (error) {
-      if (!(error instanceof InvalidRequestError)) throw error
+      if (!(error instanceof InvalidRequestError || error instanceof InvalidRecordError)) throw error
       const { code, message } = error
       const refused = { release: null, total: 0, results: [], nextCursor: null, answeredAt: deps.now() }
       return [recommendationsAnswered.record(key, { requestId: key, error: { code, message }, ...refused }, reply)]

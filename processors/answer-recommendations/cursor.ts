@@ -4,7 +4,9 @@ import { InvalidRequestError } from '../../ports/errors.ts'
 /** Pages deeper than this are refused: nobody reads them, and each costs a search of its depth. */
 const MAX_OFFSET = 10_000
 
-export function encodeCursor(release: string, offset: number): string {
+/** @returns null past the deepest page. */
+export function encodeCursor(release: string, offset: number): string | null {
+  if (offset > MAX_OFFSET) return null
   return Buffer.from(`${release}\n${offset}`).toString('base64url')
 }
 

@@ -53,6 +53,7 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
       : new Map()
   if (exclude !== undefined) {
     hits = hits
+      .filter(({ id }) => vectors.has(id)) // else taken down since the search
       .map((hit) => ({ ...hit, score: hit.score - EXCLUDE_WEIGHT * Math.max(0, dot(exclude, vectors.get(hit.id)!)) }))
       .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1))
   }

@@ -8,8 +8,13 @@ import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { ReleaseTowers, TextEncoder } from '../../../ports/encoder.ts'
 import { ShapeError } from '../../../ports/errors.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
+import { answerRecommendations } from '../../../processors/answer-recommendations/answer-recommendations.ts'
+import { encodeCursor } from '../../../processors/answer-recommendations/cursor.ts'
 import { type RankedPage, rankTracks } from '../../../processors/answer-recommendations/rank-tracks.ts'
+import { wire } from '../../../runtime/define-processor.ts'
+import { createTestDriver } from '../../../runtime/test-driver.ts'
 import type { RecommendationRequested } from '../../../schemas/types.ts'
+import { recommendationsAnswered, recommendationsRequested } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const PICTURES = Float32Array.of(1, 0)
@@ -32,6 +37,20 @@ const towers: ReleaseTowers = {
 }
 const textEncoder: TextEncoder = { id: 'text@1', sha256: 'ab', dims: 2, encode: async () => WORDS }
 
+const QUERY: RecommendationRequested = {
+  requestId: 'q1',
+  videoId: null,
+  text: null,
+  excludeText: null,
+  likeTrackId: null,
+  weights: { text: 1, video: 1 },
+  filters: [],
+  limit: 1,
+  cursor: null,
+  explain: true,
+  requestedAt: 0,
+}
+
 describe('ranking', () => {
   const folder = temporaryFolder()
   let [index, catalogue] = [] as unknown as [VectorIndex, Catalogue]
@@ -51,32 +70,70 @@ describe('ranking', () => {
   after(() => Promise.all([index.close(), catalogue.close()]))
 
   async function first(asked: Partial<RecommendationRequested>): Promise<string | undefined> {
-    const request: RecommendationRequested = {
-      requestId: 'q1',
-      videoId: null,
-      text: null,
-      excludeText: null,
-      likeTrackId: null,
-      weights: { text: 1, video: 1 },
-      filters: [],
-      limit: 1,
-      cursor: null,
-      explain: true,
-      requestedAt: 0,
-      ...asked,
-    }
-    const page: RankedPage = await rankTracks(request, {
-      index,
-      catalogue,
-      textEncoder,
-      currentTowers: async () => towers,
-    })
-    return page.results[0]?.trackId
+    return (await rank(asked)).results[0]?.trackId
+  }
+
+  async function rank(asked: Partial<RecommendationRequested>, over: VectorIndex = index): Promise<RankedPage> {
+    return rankTracks(
+      { ...QUERY, ...asked },
+      { index: over, catalogue, textEncoder, currentTowers: async () => towers },
+    )
   }
 
   test('words alone are answered though all the weight is on the pictures, and the other way round', async () => {
     assert.equal(await first({ text: 'calm', weights: { text: 0, video: 2 } }), 'like-the-words')
     assert.equal(await first({ videoId: 'v1', weights: { text: 2, video: 0 } }), 'like-the-pictures')
+  })
+
+  test('a track that is taken down between search and rescoring is left out', async () => {
+    const late = Object.create(index, {
+      search: {
+        value: async (...asked: Parameters<VectorIndex['search']>) => [
+          { id: 'taken-down', score: 1 },
+          ...(await index.search(...asked)),
+        ],
+      },
+      vectors: { value: (...asked: Parameters<VectorIndex['vectors']>) => index.vectors(...asked) },
+      count: { value: (...asked: Parameters<VectorIndex['count']>) => index.count(...asked) },
+    })
+    const { results } = await rank({ videoId: 'v1', excludeText: 'loud', limit: 5 }, late)
+    assert.deepEqual(results.map(({ trackId }) => trackId).sort(), ['like-the-pictures', 'like-the-words'])
+  })
+
+  test('every cursor that is given is taken, and the deepest page gives none', async () => {
+    const { nextCursor } = await rank({ text: 'calm' })
+    assert.deepEqual(
+      (await rank({ text: 'calm', cursor: nextCursor })).results.map(({ trackId }) => trackId),
+      ['like-the-pictures'],
+    )
+    const deep = Object.create(index, {
+      search: {
+        value: async (_name: unknown, _vector: unknown, k: number) =>
+          Array.from({ length: k }, (_, i) => ({ id: `t${i}`, score: 1 - i / k })),
+      },
+      count: { value: async () => 20_000 },
+    })
+    const last = await rank({ text: 'calm', explain: false, limit: 100, cursor: encodeCursor('r1', 9_950) }, deep)
+    assert.equal(last.results.length, 100)
+    assert.equal(last.nextCursor, null)
+  })
+
+  test('a query that the towers refuse is answered with why, and the asker does not wait for its deadline', async () => {
+    const refuse = async () => {
+      throw new ShapeError('The video has values that are not finite.')
+    }
+    const deps = {
+      index,
+      catalogue,
+      textEncoder,
+      currentTowers: async () => ({ ...towers, query: refuse }),
+      now: () => 1,
+    }
+    const request = recommendationsRequested.record('q9', { ...QUERY, requestId: 'q9', text: 'calm' })
+    const driver = createTestDriver([wire(answerRecommendations, deps)])
+    await driver.pipe(request)
+    assert.equal((await driver.records(recommendationsAnswered))[0]?.value?.error?.code, 'bad-shape')
+    assert.deepEqual(driver.deadLetters(recommendationsRequested), [])
   })
 
   test('of a video and words the heavier decides', async () => {
