@@ -1,9 +1,12 @@
 /** What people read: lines and bars on the terminal. Logs go to stderr (runtime/logger.ts). */
 import cliProgress from 'cli-progress'
 
+/** Titles and messages are others' words: what would command the terminal is shown instead, as JSON writes it. */
 export function say(line = ''): void {
-  process.stdout.write(`${line}\n`)
+  process.stdout.write(`${line.replace(/(?![\n\t])\p{Cc}/gu, escaped)}\n`)
 }
+
+const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 export interface Progress {
   update(done: number, note: string): void
@@ -32,8 +35,9 @@ export function progressBar(label: string, total: number): Progress {
   }
 }
 
-/** @returns rows with columns of equal width. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** @returns rows with columns of equal width, each row one line whatever its cells hold. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map((cell) => cell.replace(/\p{Cc}/gu, escaped)))
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
   return rows
     .map((row) =>
