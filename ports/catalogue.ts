@@ -48,6 +48,8 @@ export interface UploadStatus {
   readonly stages: Readonly<Record<string, number>>
   /** The latest of the failures that stand. */
   readonly failure?: UploadFailure
+  /** All of them, one a stage: pictures and sound of a broken video fail apart. */
+  readonly failures: readonly UploadFailure[]
 }
 
 export interface Page<T> {

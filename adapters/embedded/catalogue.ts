@@ -225,6 +225,7 @@ class EmbeddedCatalogue implements Catalogue {
       ...(title !== undefined && { title }),
       stages: Object.fromEntries(Object.entries(stages).map(([stage, { first }]) => [stage, first])),
       ...(failure && { failure }),
+      failures,
     }
   }
 }

@@ -112,7 +112,7 @@ async function isOpen({ record, cause }: FiledLetter, catalogue: Catalogue): Pro
   const id = record.key?.split('/')[0]
   if (id === undefined || !cause.topic.match(/^(uploads|music|video)\./)) return true
   const upload = await catalogue.upload(id)
-  return upload !== undefined && upload.failure?.stage === cause.stage && upload.failure.at >= cause.at
+  return upload?.failures.some(({ stage, at }) => stage === cause.stage && at >= cause.at) ?? false
 }
 
 function present({ position, cause, record, open }: FiledLetter & { open: boolean }): z.infer<typeof letterSchema> {

@@ -73,7 +73,7 @@ export function uploadRoutes(app: App, deps: GatewayDeps): void {
       const status = await catalogue.upload(id)
       reply.header('location', `/v1/uploads/${encodeURIComponent(id)}`).code(duplicate ? 200 : 202)
       const { kind } = upload
-      return { ...uploadOf(status ?? { id, kind, stages: {} }), duplicate }
+      return { ...uploadOf(status ?? { id, kind, stages: {}, failures: [] }), duplicate }
     },
   })
 

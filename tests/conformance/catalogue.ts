@@ -146,6 +146,7 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
         kind: 'video',
         title: 'Walk',
         stages: { received: 10, analysed: 20 },
+        failures: [],
       })
     })
 
@@ -185,6 +186,7 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
       await catalogue.recordFailure(video, failure('described', 30))
       await catalogue.recordFailure(video, failure('analysed', 10))
       assert.equal((await catalogue.upload('twice'))!.failure!.stage, 'described')
+      assert.deepEqual((await catalogue.upload('twice'))!.failures.map(({ at }) => at).sort(), [20, 30])
       await catalogue.recordStage(video, 'described', 40)
       assert.deepEqual((await catalogue.upload('twice'))!.failure, failure('analysed', 20))
     })
@@ -239,6 +241,7 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
         title: 'Kept',
         stages: { received: 7 },
         failure: failure('analysed', 8),
+        failures: [failure('analysed', 8)],
       })
       assert.equal(await catalogue.currentRelease(), 'second')
       assert.deepEqual(await catalogue.counts(), counts)

@@ -3,6 +3,8 @@ import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import { InvalidRecordError } from '../../../ports/errors.ts'
+import { deadLetterRecord } from '../../../runtime/dead-letter.ts'
 import { feedbackRecorded, recommendationsRequested, uploadsReceived, uploadsRemoved } from '../../../topics/topics.ts'
 import { answerWith, form, MAX_UPLOAD_BYTES, NOW, openGateway, tagged, uploadReceived } from './harness.ts'
 
@@ -510,6 +512,21 @@ test('no position of a dead letter, and no place in a list, is an unexpected err
     const response = await get(app, url)
     assert.deepEqual([response.statusCode, response.json().code], [status, code], `${url}: ${response.body}`)
   }
+})
+
+test('a video whose pictures and sound both failed has two open dead letters, and both are redriven', async () => {
+  const { app, broker, catalogue, codec } = await openGateway()
+  const value = await codec.encode(uploadsReceived, uploadReceived('broken', 'video'))
+  const original = { topic: uploadsReceived.name, key: 'broken', value, partition: 0, offset: 0, headers: {} }
+  for (const [at, stage] of ['analyse-video', 'analyse-music'].entries()) {
+    const error = new InvalidRecordError('media-undecodable', 'It is no media file')
+    await broker.produce([deadLetterRecord({ ...original, timestamp: NOW }, { stage, error, attempts: 1, at })])
+    await catalogue.recordFailure({ id: 'broken', kind: 'video' }, { stage, code: error.code, message: 'x', at })
+  }
+  const { items } = (await get(app, '/v1/dead-letters')).json()
+  assert.deepEqual(items.map(({ stage }: { stage: string }) => stage).sort(), ['analyse-music', 'analyse-video'])
+  const redriven = await post(app, '/v1/dead-letters/redrive', { all: true })
+  assert.deepEqual([redriven.status, redriven.body], [202, { redriven: 2, superseded: 0 }])
 })
 
 test('paths that leave the page folder answer 404', async () => {
