@@ -24,6 +24,11 @@ import { type Probed, probeFile, refusedPictureSize, tooManyPixels, unreadable }
 const frameSide = 224
 const frameBytes = frameSide * frameSide * 3
 const sampleBytes = Float32Array.BYTES_PER_ELEMENT
+/**
+ * Below any real recording. At 1 Hz a packet of 4 KiB resamples to an hour of sound at once: 1.5 GB in the decoder, and
+ * an hour of analysis, for a file of a few KiB.
+ */
+const minSampleRateHz = 1_000
 
 export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<DecoderLimits> = {}): MediaDecoder {
   const limits = { ...defaultDecoderLimits, ...overrides }
@@ -68,6 +73,9 @@ export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<Decod
     async *samples(path, { sampleRateHz, samplesPerChunk, signal }): AsyncGenerator<Float32Array> {
       const { file, audioIndex, info } = await look(path, signal)
       if (audioIndex === undefined) throw new MediaError('media-no-audio', 'the file has pictures but no sound')
+      if (info.audio !== undefined && info.audio.sampleRateHz < minSampleRateHz) {
+        throw new MediaError('media-no-audio', `${info.audio.sampleRateHz} samples a second are no sound`)
+      }
       // The mean of the channels: left to itself, ffmpeg mixes floats at equal power, and a mono sound on both sides gains 3 dB.
       const filter = `aresample=${sampleRateHz}:rematrix_maxval=1,aformat=sample_fmts=flt:channel_layouts=mono`
       const argv = [

@@ -181,6 +181,17 @@ test('a jump in time of weeks does not fill memory or disk with repeated picture
   assert.ok(outcome === 'media-too-long' || Number(outcome) <= 180, `${outcome}`)
 })
 
+test('a few bytes at one sample a second are no hour of sound', async () => {
+  await ffmpeg(...tone(1), '-ac', '1', '-c:a', 'pcm_u8', '-bitexact', at('slow.wav'))
+  const wav = readFileSync(at('slow.wav'))
+  wav.writeUInt32LE(1, 24) // samples a second
+  wav.writeUInt32LE(1, 28) // bytes a second
+  await assert.rejects(readSamples(decoder, write('slow.wav', wav)), {
+    code: 'media-no-audio',
+    message: '1 samples a second are no sound',
+  })
+})
+
 test('a file over the size limit is not opened', async () => {
   await ffmpeg(...tone(2), at('fat.wav'))
   const strict = ffmpegDecoder(binaries, { maxFileBytes: 1000 })
