@@ -29,6 +29,8 @@ const sampleBytes = Float32Array.BYTES_PER_ELEMENT
  * an hour of analysis, for a file of a few KiB.
  */
 const minSampleRateHz = 1_000
+/** Files of floats may hold anything, not a number included. As far as this come those on the scale of integers. */
+const maxSample = 2 ** 31
 
 export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<DecoderLimits> = {}): MediaDecoder {
   const limits = { ...defaultDecoderLimits, ...overrides }
@@ -91,7 +93,13 @@ export function ffmpegDecoder(binaries: FfmpegBinaries, overrides: Partial<Decod
         none: () =>
           new MediaError('media-no-audio', `the file has no sound that can be decoded (${info.audio?.codec})`),
       })
-      for await (const bytes of output) yield new Float32Array(bytes.buffer, 0, bytes.length / sampleBytes)
+      for await (const bytes of output) {
+        const samples = new Float32Array(bytes.buffer, 0, bytes.length / sampleBytes)
+        if (!samples.every((sample) => Math.abs(sample) <= maxSample)) {
+          throw new MediaError('media-unreadable', 'the sound holds values that are no sound')
+        }
+        yield samples
+      }
     },
   }
 }

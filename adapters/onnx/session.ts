@@ -6,6 +6,7 @@
  *   [checked]   what runs has the expected sha256, reads no other file, and has the inputs and outputs expected of it
  *   [bounded]   a graph has at most `concurrency` runs under way and `maxWaiting` that wait; more are told to come back
  */
+import { basename } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import pLimit, { type LimitFunction } from 'p-limit'
 import { inspectOnnx } from '../../model/onnx-reader.ts'
@@ -161,9 +162,12 @@ export class OnnxGraph {
 
   #values(tensor: Tensor | undefined, name: string, rows: number, dims: number): Float32Array {
     if (!(tensor?.data instanceof Float32Array) || tensor.data.length !== rows * dims) {
-      throw new ShapeError(`${this.#path} gave "${name}" of shape [${tensor?.dims}], not float32 [${rows}, ${dims}].`)
+      throw new ShapeError(
+        `${basename(this.#path)} gave "${name}" of shape [${tensor?.dims}], not float32 [${rows}, ${dims}].`,
+      )
     }
-    if (!allFinite(tensor.data)) throw new ShapeError(`${this.#path} gave values in "${name}" that are not finite.`)
+    if (!allFinite(tensor.data))
+      throw new ShapeError(`${basename(this.#path)} gave values in "${name}" that are not finite.`)
     return tensor.data
   }
 }

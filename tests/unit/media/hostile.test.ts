@@ -192,6 +192,18 @@ test('a few bytes at one sample a second are no hour of sound', async () => {
   })
 })
 
+test('sound of floats that are no numbers, or beyond all measure, is refused; over full scale it is not', async () => {
+  await ffmpeg(...tone(1), '-ac', '1', '-ar', '16000', '-c:a', 'pcm_f32le', '-bitexact', at('floats.wav'))
+  const whole = readFileSync(at('floats.wav'))
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -3e38, 32_768]) {
+    const wav = Buffer.from(whole)
+    for (let sample = 4000; sample < 8000; sample++) wav.writeFloatLE(value, wav.length - 4 * sample)
+    const reading = readSamples(decoder, write('odd-floats.wav', wav))
+    if (value === 32_768) assert.ok((await reading).length > 0)
+    else await assert.rejects(reading, { code: 'media-unreadable', message: /no sound/ }, `${value}`)
+  }
+})
+
 test('a file over the size limit is not opened', async () => {
   await ffmpeg(...tone(2), at('fat.wav'))
   const strict = ffmpegDecoder(binaries, { maxFileBytes: 1000 })
