@@ -13,11 +13,19 @@ export interface Progress {
   stop(): void
 }
 
-/** A bar on a terminal; elsewhere a line each time a tenth more is done. */
+/**
+ * A bar on a terminal; elsewhere a line each time a tenth more is done. The bar leaves cursor, wrapping and signals alone:
+ * a handler of its own would swallow Ctrl-C.
+ */
 export function progressBar(label: string, total: number): Progress {
   if (process.stderr.isTTY) {
     const bar = new cliProgress.SingleBar(
-      { format: `${label} [{bar}] {value}/{total} {note}`, hideCursor: true, stream: process.stderr },
+      {
+        format: `${label} [{bar}] {value}/{total} {note}`,
+        linewrap: true,
+        gracefulExit: false,
+        stream: process.stderr,
+      },
       cliProgress.Presets.shades_classic,
     )
     bar.start(total, 0, { note: '' })
