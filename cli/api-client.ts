@@ -69,11 +69,12 @@ export interface ApiClient {
   redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number; readonly superseded: number }>
 }
 
-export function connectApi(url: string): ApiClient {
+/** @param signal ends every call when it is aborted. */
+export function connectApi(url: string, signal?: AbortSignal): ApiClient {
   async function call<T>(method: string, path: string, body?: RequestInit & { duplex?: 'half' }): Promise<T> {
     let response: Response
     try {
-      response = await fetch(new URL(path, url), { method, ...body })
+      response = await fetch(new URL(path, url), { method, ...(signal ? { signal } : {}), ...body })
     } catch (cause) {
       throw new SetupError('unreachable', `Nothing answers at ${url}`, { cause })
     }

@@ -72,19 +72,22 @@ export async function ingest(api: ApiClient, entries: readonly Entry[], label: s
   )
   const bar = progressBar(label, waiting.size)
   const total = waiting.size
-  while (waiting.size > 0) {
-    const states = await Promise.all([...waiting.keys()].map((id) => stateOf(api, id)))
-    for (const upload of states) {
-      if (upload.state === 'failed') {
-        const { code, message } = upload.failure!
-        failed.push({ what: waiting.get(upload.id)!, code, message })
-      } else if (upload.state === 'ready') ready++
-      if (upload.state !== 'analysing') waiting.delete(upload.id)
+  try {
+    while (waiting.size > 0) {
+      const states = await Promise.all([...waiting.keys()].map((id) => stateOf(api, id)))
+      for (const upload of states) {
+        if (upload.state === 'failed') {
+          const { code, message } = upload.failure!
+          failed.push({ what: waiting.get(upload.id)!, code, message })
+        } else if (upload.state === 'ready') ready++
+        if (upload.state !== 'analysing') waiting.delete(upload.id)
+      }
+      bar.update(total - waiting.size, stageNote(states))
+      if (waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
     }
-    bar.update(total - waiting.size, stageNote(states))
-    if (waiting.size > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  } finally {
+    bar.stop()
   }
-  bar.stop()
   return { ids, ready, duplicates, failed }
 }
 

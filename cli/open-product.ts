@@ -79,8 +79,11 @@ export async function openProduct(
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
 
   const closers: (() => Promise<void>)[] = []
+  /** Everything is closed, whatever fails on the way; the first failure is told at the end. */
   const closing = async () => {
-    for (const close of closers.splice(0).reverse()) await close()
+    const failures: unknown[] = []
+    for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
   }
   const opened = <T>(resource: T, close: (resource: T) => Promise<unknown>): T => {
     closers.push(async () => void (await close(resource)))
@@ -139,12 +142,14 @@ export async function openProduct(
       releases,
       now,
     })
-    const running: { stage: Stage; processor: (typeof processors)[number] }[] = []
+    const running = opened<{ stage: Stage; processor: (typeof processors)[number] }[]>([], (all) =>
+      Promise.all(all.map(({ stage }) => stage.stop())),
+    )
     for (const { name } of chosen) {
       const { processor, deps } = wired.find((entry) => entry.processor.name === name)!
       const onCrash = wanted === 'all' ? ('restart' as const) : ('exit' as const)
       const options = { broker, onCrash, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
-      running.push({ stage: opened(runProcessor({ ...options, processor }), (stage) => stage.stop()), processor })
+      running.push({ stage: runProcessor({ ...options, processor }), processor })
     }
     if (wanted === 'all') {
       opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>

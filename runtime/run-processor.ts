@@ -258,7 +258,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     state: () => state,
     lastProgressAt: () => progressAt,
     inFlight: () => handling,
-    async stop(graceMs = 10_000) {
+    async stop(graceMs = 5_000) {
       stopping.abort()
       await consumer?.stop(graceMs)
       await ended.catch(() => {})

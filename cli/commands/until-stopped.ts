@@ -1,8 +1,12 @@
 /**
- * Runs `work` until it is done, or until SIGINT, SIGTERM or a failure ends it sooner; the caller then closes what it
- * opened. A second signal ends the process at once.
+ * Runs `work` until it is done, or until SIGINT, SIGTERM or a failure ends it sooner: `stopping` is aborted then, and the
+ * caller closes what it opened. A second signal ends the process at once.
  */
-export async function untilStopped(failed: Promise<never>, work: () => Promise<void> = forever): Promise<void> {
+export async function untilStopped(
+  failed: Promise<never>,
+  work: (stopping: AbortSignal) => Promise<void> = forever,
+): Promise<void> {
+  const stopping = new AbortController()
   let stop: (signal: NodeJS.Signals) => void = () => {}
   const signalled = new Promise<void>((resolve) => {
     stop = () => {
@@ -14,8 +18,11 @@ export async function untilStopped(failed: Promise<never>, work: () => Promise<v
     process.once('SIGTERM', stop)
   })
   try {
-    await Promise.race([signalled, failed, work()])
+    const working = work(stopping.signal)
+    working.catch(() => {}) // what it says after it was stopped is of no interest
+    await Promise.race([signalled, failed, working])
   } finally {
+    stopping.abort()
     process.removeListener('SIGINT', stop)
     process.removeListener('SIGTERM', stop)
   }

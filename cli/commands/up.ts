@@ -24,8 +24,8 @@ export const upCommand = (open: OpenContext) =>
       const service = await startService(config, { logger, stages: 'all' })
       try {
         say(`Cuestream is up: ${service.url}`)
-        await untilStopped(service.product.failed, async () => {
-          const api = connectApi(service.url)
+        await untilStopped(service.product.failed, async (stopping) => {
+          const api = connectApi(service.url, stopping)
           if (samples) {
             await ingestSamples(api, dataPaths(config.dataFolder).samplesDone)
             say(`Recommendable ${(performance.now() / 1_000).toFixed(1)} s after the start.`)
