@@ -1,4 +1,4 @@
-/** Bounded exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015). */
+/** Bounded exponential backoff with equal jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015). */
 export interface RetryPolicy {
   /** Tries in all, the first one included; then the record goes to the dead letters. */
   readonly maxAttempts: number

@@ -145,17 +145,12 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     const letter = deadLetterRecord(record, { stage: name, error, attempts, at: now(), ...(code ? { code } : {}) })
     metrics.records.inc({ ...labels, topic: record.topic, outcome: 'dead_letter' })
     metrics.deadLetters.inc({ ...labels, topic: record.topic, code: letter.headers?.['dlq-code'] ?? 'crashed' })
-    logger.error(
-      {
-        processor: name,
-        topic: record.topic,
-        partition: record.partition,
-        offset: record.offset,
-        key: record.key,
-        err: error,
-      },
-      'A record went to the dead letters',
-    )
+    const { topic, partition, offset, key } = record
+    const where = { processor: name, topic, partition, offset, key }
+    // A record that can never work is its sender's affair, and told there; anything else is ours.
+    if (error instanceof InvalidRecordError) {
+      logger.warn({ ...where, code: error.code, reason: error.message }, 'A record went to the dead letters')
+    } else logger.error({ ...where, err: error }, 'A record went to the dead letters')
     return isDeadLetter ? [] : [letter]
   }
 

@@ -5,6 +5,7 @@
  *   [bare]    no environment of ours, low priority; its working folder is empty and already removed, so nothing can be
  *             made in it and nothing of it is left, even if we are killed
  *   [rlimit]  memory, CPU time, open files; no core dump, and not one byte into any file (where `prlimit` is there)
+ *   [apart]   a process group of its own: Ctrl-C in a terminal does not reach it and make a good file look broken
  *   [killed]  SIGKILL on stop(); `ended` resolves once the process is reaped
  */
 import { spawn } from 'node:child_process'
@@ -51,6 +52,7 @@ export function startLocked(command: LockedCommand): LockedProcess {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
     windowsHide: true,
+    detached: true, // [apart]
   }) // [argv]
   rmdirSync(folder) // the child is in it by now
   lowerPriority(child.pid)

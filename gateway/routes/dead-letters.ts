@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import { deadLetters, type FiledLetter, findDeadLetter, redrive } from '../../runtime/dead-letter-desk.ts'
-import { topics } from '../../topics/topics.ts'
+import { recommendationsRequested, topics } from '../../topics/topics.ts'
 import type { App, GatewayDeps } from '../deps.ts'
 import { problems } from '../responses.ts'
 
@@ -107,12 +107,16 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
   )
 }
 
-/** A letter is settled when its upload no longer carries that stage's failure; one of no upload stays open. */
+/**
+ * A letter is settled when its upload no longer carries the failure that it tells of: the stage has done it since, has
+ * failed again (the newer letter is open), or the upload is gone. A request is over with its deadline.
+ */
 async function isOpen({ record, cause }: FiledLetter, catalogue: Catalogue): Promise<boolean> {
+  if (cause.topic === recommendationsRequested.name) return false
   const id = record.key?.split('/')[0]
   if (id === undefined || !cause.topic.match(/^(uploads|music|video)\./)) return true
   const upload = await catalogue.upload(id)
-  return upload?.failures.some(({ stage, at }) => stage === cause.stage && at >= cause.at) ?? false
+  return upload?.failures.some(({ stage, at }) => stage === cause.stage && at === cause.at) ?? false
 }
 
 function present({ position, cause, record, open }: FiledLetter & { open: boolean }): z.infer<typeof letterSchema> {

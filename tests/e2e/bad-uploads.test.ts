@@ -215,5 +215,8 @@ describe('bad uploads and requests', () => {
     const before = await failedAt()
     assert.deepEqual(await api.redrive([letter!.position]), { redriven: 1, superseded: 0 })
     await until('the redriven upload to fail again', async () => (await failedAt()) > before)
+    const open = (await api.deadLetters()).filter(({ key }) => key === 'silent')
+    assert.equal(open.length, 1, 'only the newest letter of a failure is open, so redriving all does not double it')
+    assert.notEqual(open[0]!.position, letter!.position)
   })
 })

@@ -1,5 +1,6 @@
 /** The product as a user runs it: `cuestream up` in a process of its own. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -12,6 +13,8 @@ export interface ProductProcess {
   kill(): Promise<void>
   /** SIGTERM, and the exit code that it ends with. */
   stop(): Promise<number | null>
+  /** SIGINT to the whole process group, as Ctrl-C in a terminal, and the exit code. */
+  interrupt(): Promise<number | null>
 }
 
 /** @returns once the gateway answers. Rejects with the output if the process ends before. */
@@ -22,6 +25,7 @@ export async function startProduct(
   const child = spawn(process.execPath, [bin, '--data-folder', dataFolder, '--port', '0', ...args], {
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true, // a group of its own, to be interrupted as one
   })
   const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
   let output = ''
@@ -36,11 +40,21 @@ export async function startProduct(
     })
     void exited.then((code) => reject(new Error(`cuestream ended with ${code}:\n${output}`)))
   })
+  // A test that fails leaves it behind: that must not keep the test's own process waiting.
+  child.unref()
+  for (const pipe of [child.stdout, child.stderr]) (pipe as Socket).unref()
+  process.once('exit', () => child.kill('SIGKILL'))
+  const interrupt = () => {
+    child.ref()
+    process.kill(-child.pid!, 'SIGINT')
+    return exited
+  }
   const end = (signal: NodeJS.Signals) => {
+    child.ref()
     child.kill(signal)
     return exited
   }
-  return { url, process: child, kill: async () => void (await end('SIGKILL')), stop: () => end('SIGTERM') }
+  return { url, process: child, kill: async () => void (await end('SIGKILL')), stop: () => end('SIGTERM'), interrupt }
 }
 
 /** Runs a command to its end. */
