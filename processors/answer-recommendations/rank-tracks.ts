@@ -7,7 +7,7 @@ import { dot, unit, weightedSum } from '../../model/vector.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import type { FeatureSequence, ReleaseTowers, TextEncoder } from '../../ports/encoder.ts'
 import { InvalidRequestError } from '../../ports/errors.ts'
-import type { FilterCondition, VectorIndex } from '../../ports/vector-index.ts'
+import type { FilterCondition, Hit, VectorIndex } from '../../ports/vector-index.ts'
 import type { RankedTrack, RecommendationRequested } from '../../schemas/types.ts'
 import { decodeCursor, encodeCursor } from './cursor.ts'
 
@@ -44,14 +44,8 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
   const skip = request.likeTrackId === null ? 0 : 1
   const candidates = await index.search(name, query.whole, Math.max(wanted, exclude ? RESCORED : 0) + skip, filter)
   let hits = candidates.filter(({ id }) => id !== request.likeTrackId)
-  const vectors =
-    exclude !== undefined || request.explain
-      ? await index.vectors(
-          name,
-          hits.map(({ id }) => id),
-        )
-      : new Map()
   if (exclude !== undefined) {
+    const vectors = await index.vectors(name, idsOf(hits))
     hits = hits
       .filter(({ id }) => vectors.has(id)) // else taken down since the search
       .map((hit) => ({ ...hit, score: hit.score - EXCLUDE_WEIGHT * Math.max(0, dot(exclude, vectors.get(hit.id)!)) }))
@@ -59,13 +53,14 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
   }
   const page = hits.slice(offset, offset + request.limit)
   const more = hits.length > offset + request.limit
+  const explained = request.explain ? await index.vectors(name, idsOf(page)) : undefined
   return {
     release: towers.release,
     total: await index.count(name, filter),
     results: page.map(({ id, score }) => ({
       trackId: id,
       score,
-      parts: request.explain ? partsOf(query.parts, vectors.get(id)) : {},
+      parts: partsOf(query.parts, explained?.get(id)),
       highlight: null,
       why: [],
     })),
@@ -101,8 +96,9 @@ async function queryVectors(
       : (query ?? liked)!
   const parts: Record<string, Float32Array> = {}
   if (explain) {
-    if (video !== undefined) parts.video = await towers.query({ video })
-    if (words !== undefined) parts.text = await towers.query({ text: words })
+    // Asked alone, a side is the query itself.
+    if (video !== undefined) parts.video = both ? await towers.query({ video }) : query!
+    if (words !== undefined) parts.text = both ? await towers.query({ text: words }) : query!
     if (liked !== undefined) parts.likeTrack = liked
   }
   const exclude = excludeText === null ? undefined : await towers.query({ text: await encodeText(excludeText, deps) })
@@ -140,6 +136,8 @@ async function likedTrack(id: string, towers: ReleaseTowers, index: VectorIndex)
   }
   return vector
 }
+
+const idsOf = (hits: readonly Hit[]) => hits.map(({ id }) => id)
 
 function partsOf(parts: QueryVectors['parts'], track: Float32Array | undefined): Record<string, number> {
   if (track === undefined) return {}
