@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import { deadLetters, type FiledLetter, findDeadLetter, redrive } from '../../runtime/dead-letter-desk.ts'
+import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { recommendationsRequested, topics } from '../../topics/topics.ts'
 import type { App, GatewayDeps } from '../deps.ts'
 import { problems } from '../responses.ts'
@@ -113,8 +114,8 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
  */
 async function isOpen({ record, cause }: FiledLetter, catalogue: Catalogue): Promise<boolean> {
   if (cause.topic === recommendationsRequested.name) return false
-  const id = record.key?.split('/')[0]
-  if (id === undefined || !cause.topic.match(/^(uploads|music|video)\./)) return true
+  if (record.key === null || !cause.topic.match(/^(uploads|music|video)\./)) return true
+  const [id] = splitEmbeddingKey(record.key)
   const upload = await catalogue.upload(id)
   return upload?.failures.some(({ stage, at }) => stage === cause.stage && at === cause.at) ?? false
 }

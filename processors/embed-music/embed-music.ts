@@ -11,6 +11,7 @@ import { packFloats, unpackFloats } from '../../model/features.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
+import { embeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded, musicFeatures } from '../../topics/topics.ts'
 
 export interface EmbedMusicDeps {
@@ -37,7 +38,7 @@ export const embedMusic = defineProcessor({
         }
         const { whole, segments } = await towers.music(features) // (D,), (n, D)
         return musicEmbedded.record(
-          `${key}/${towers.release}`,
+          embeddingKey(key, towers.release),
           {
             trackId: key,
             release: towers.release,
@@ -54,6 +55,6 @@ export const embedMusic = defineProcessor({
     )
   },
   async handleTombstone({ key }, { releases }: EmbedMusicDeps) {
-    return releases().map(({ release }) => musicEmbedded.record(`${key}/${release}`, null, { partitionBy: key }))
+    return releases().map(({ release }) => musicEmbedded.record(embeddingKey(key, release), null, { partitionBy: key }))
   },
 })

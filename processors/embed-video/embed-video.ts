@@ -10,6 +10,7 @@ import { packFloats, unpackFloats } from '../../model/features.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
+import { embeddingKey } from '../../topics/embedding-key.ts'
 import { videoEmbedded, videoFeatures } from '../../topics/topics.ts'
 
 export interface EmbedVideoDeps {
@@ -35,7 +36,7 @@ export const embedVideo = defineProcessor({
         }
         const whole = await towers.query({ video }) // (D,)
         return videoEmbedded.record(
-          `${key}/${towers.release}`,
+          embeddingKey(key, towers.release),
           {
             videoId: key,
             release: towers.release,
@@ -52,6 +53,6 @@ export const embedVideo = defineProcessor({
     )
   },
   async handleTombstone({ key }, { releases }: EmbedVideoDeps) {
-    return releases().map(({ release }) => videoEmbedded.record(`${key}/${release}`, null, { partitionBy: key }))
+    return releases().map(({ release }) => videoEmbedded.record(embeddingKey(key, release), null, { partitionBy: key }))
   },
 })

@@ -14,6 +14,7 @@ import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import type { IndexName, VectorIndex } from '../../ports/vector-index.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
+import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import {
   musicDescribed,
   musicEmbedded,
@@ -56,7 +57,7 @@ export const indexEmbeddings = defineProcessor({
   },
 
   async handleTombstone({ topic, key }, deps: IndexEmbeddingsDeps) {
-    const [id, release] = splitKey(key)
+    const [id, release] = splitEmbeddingKey(key)
     if (topic === musicEmbedded.name) await removeRow({ release, kind: 'music' }, id, deps)
     else if (topic === videoEmbedded.name) await removeRow({ release, kind: 'video' }, id, deps)
     else if ((await takedownOf(id, deps)) !== 'over') await forget(id, deps)
@@ -65,7 +66,7 @@ export const indexEmbeddings = defineProcessor({
 
   async handleDeadLetter({ key, stage, code, message, at }, deps: IndexEmbeddingsDeps) {
     if (key === null) return
-    const [id] = splitKey(key)
+    const [id] = splitEmbeddingKey(key)
     if ((await takedownOf(id, deps)) === 'stands') return
     await deps.catalogue.recordFailure({ id }, { stage, code, message, at })
   },
@@ -76,7 +77,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
   if (record.topic === uploadsRemoved.name) await catalogue.recordTakedown(record.key, record.value.removedAt)
   if (record.topic === uploadsReceived.name) {
     if (record.value.receivedAt <= ((await catalogue.takenDownAt(record.key)) ?? -1)) return
-  } else if ((await takedownOf(splitKey(record.key)[0], deps)) === 'stands') {
+  } else if ((await takedownOf(splitEmbeddingKey(record.key)[0], deps)) === 'stands') {
     return record.topic === uploadsRemoved.name ? forget(record.key, deps) : undefined
   }
   switch (record.topic) {
@@ -159,10 +160,4 @@ async function forget(id: string, { index, catalogue }: IndexEmbeddingsDeps): Pr
   await catalogue.removeTrack(id)
   await catalogue.removeVideo(id)
   await catalogue.removeUpload(id)
-}
-
-/** 'id/release' of an embedding, or a plain id; ids hold no slash. */
-function splitKey(key: string): [id: string, release: string] {
-  const slash = key.indexOf('/')
-  return slash === -1 ? [key, ''] : [key.slice(0, slash), key.slice(slash + 1)]
 }
