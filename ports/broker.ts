@@ -54,8 +54,9 @@ export interface Batch {
    * Moves the group's offset to `nextOffset` (the first record that is not done) and produces `outputs`.
    * May be called several times in a batch. [atomic]
    * @throws FencedError when this member no longer owns the partition; InvalidRecordError when a topic does not take an
-   * output ('record-too-large', 'null-key', 'unknown-partition'), and nothing is written; SetupError 'mixed-flush' when an output's topic
-   * is flushed otherwise than this batch's, and the adapter keeps the two apart.
+   * output ('record-too-large', 'null-key', 'unknown-partition'), and nothing is written; OutageError when the broker is
+   * away, and the batch comes again; SetupError 'mixed-flush' when an output's topic is flushed otherwise than this
+   * batch's, and the adapter keeps the two apart.
    */
   commit(nextOffset: number, outputs: readonly OutputRecord[]): Promise<void>
 }
@@ -70,6 +71,11 @@ export interface ConsumeOptions {
   readonly maxRecords: number
   /** Where a group with no committed offset begins. */
   readonly from: 'earliest' | 'latest'
+  /**
+   * false gives up [atomic] for speed: outputs are written first, then the offset, so that a member that dies in between
+   * leaves outputs that come again. For sinks, and for replies that are void within seconds. Default true.
+   */
+  readonly atomic?: boolean
   /** Called for one batch a partition at a time; several partitions at once. A rejection stops the consumer (`failed`). */
   onBatch(batch: Batch): Promise<BatchOutcome>
 }
@@ -97,7 +103,7 @@ export interface Broker {
   topics(): Promise<readonly { name: string; partitions: number }[]>
   /**
    * Resolves when all are acknowledged, all or none. @returns one (partition, offset) a record, in order.
-   * @throws SetupError 'mixed-flush' when the topics differ in `flush` and the adapter keeps the two apart.
+   * @throws OutageError when the broker is away; SetupError 'mixed-flush' when the topics differ in `flush` and the adapter keeps the two apart.
    */
   produce(records: readonly OutputRecord[]): Promise<readonly { partition: number; offset: number }[]>
   consume(options: ConsumeOptions): Promise<Consumer>

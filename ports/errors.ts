@@ -1,7 +1,8 @@
 /**
  * Errors whose class decides policy and whose code is a bounded label (metrics, dead letters, HTTP problems).
  *
- *   InvalidRecordError → dead letter at once     RetryableError → bounded backoff     anything else → crash and replay
+ *   InvalidRecordError → dead letter at once     RetryableError → bounded backoff, then dead letter
+ *   OutageError → backoff for as long as it takes     anything else → crash and replay
  *
  * A message says what is wrong, with which id, and what to do.
  */
@@ -36,6 +37,12 @@ export class RetryableError extends CuestreamError {
     this.retryAfterMs = options?.retryAfterMs
   }
 }
+
+/**
+ * A service that the record's stage cannot do without is away (a broker, the registry, Redis), which is no fault of the
+ * record: its partition waits until the service is back, and the record never goes to the dead letters for it.
+ */
+export class OutageError extends RetryableError {}
 
 /** The caller asked for something that cannot be: a 4xx at the gateway, exit code 2 at the command line. */
 export class InvalidRequestError extends CuestreamError {

@@ -6,6 +6,8 @@
  *   [durable]  resolved writes outlive the process
  */
 export interface JoinState {
+  /** Another one after the store was wiped: whoever fills it then reads its topics from the start. '' where that cannot be. */
+  generation(): Promise<string>
   /** Keeps one part of `id`. @returns all parts of the id, this one included. */
   merge(id: string, part: string, bytes: Uint8Array, at: number): Promise<ReadonlyMap<string, Uint8Array>>
   remove(id: string): Promise<void>

@@ -8,6 +8,10 @@
  *   [durable]     resolved writes outlive the process
  *
  * Every call on an index that is not there throws SetupError 'unknown-index', except create and drop.
+ *
+ * All that an index store holds is one generation. A store that was wiped comes back under another one, and so does a
+ * rebuild; whoever projects topics into the store reads them from the start for each generation. A write of one that has
+ * been replaced or wiped throws SetupError 'generation-ended'. A store that is away: OutageError.
  */
 export type IndexKind = 'music' | 'video'
 
@@ -39,7 +43,24 @@ export interface IndexName {
   readonly kind: IndexKind
 }
 
+/** A generation under construction, beside the one that serves. */
+export interface Rebuild {
+  /** All calls go to the new generation. */
+  readonly index: VectorIndex
+  /**
+   * In one step the new generation serves, and the old one ends; its memory is freed `keepMs` later (0 by default).
+   * From then on the index that `rebuild` was called on speaks to the new generation.
+   */
+  promote(keepMs?: number): Promise<void>
+  /** Drops the new generation. */
+  discard(): Promise<void>
+}
+
 export interface VectorIndex {
+  /** Of the content that serves; created if the store is empty. '' is the first of a store that is never wiped. */
+  generation(): Promise<string>
+  /** Starts an empty generation. @throws SetupError 'rebuild-running' if another is under construction */
+  rebuild(): Promise<Rebuild>
   /** Idempotent. @throws SetupError 'dims-mismatch' if it exists with other dims. */
   create(name: IndexName, dims: number): Promise<void>
   /**

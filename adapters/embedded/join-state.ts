@@ -28,6 +28,7 @@ export function openJoinState(folder: string): JoinState {
   }
 
   return {
+    generation: async () => '',
     merge: (id, part, bytes, at) =>
       store.transaction(() => {
         parts.putSync([id, part], Buffer.from(bytes))
