@@ -1,26 +1,22 @@
 /**
- * VectorIndex in process: rows durable in LMDB, searched in memory.
+ * VectorIndex in process: one generation serves, at most one is built beside it.
  *
- *     <folder>/<kind>-<n>/index.json          release, kind, dims; written last, so the folder counts only when whole
- *                         data.mdb            id → key, vector, attributes
- *                         graph-*.usearch     cache of the HNSW graph (vector-index-graph.ts)
+ *     <folder>/<kind>-<n>/                      the first generation, '' (vector-index-generation.ts)
+ *              generations/<id>/<kind>-<n>/     a rebuilt one
+ *              generations/serving              id of the one that serves; absent for ''
  *
- * Up to `exactBelow` rows (or rows that pass the filter) a search is an exact scan. Above, candidates come from the HNSW
- * graph, together with every row that is not in it yet, and are scored exactly; where a filter leaves fewer than k of
- * them, the exact scan answers after all. One folder belongs to one process.
- *
- * A write changes the memory at once and resolves when LMDB has committed it. If that fails the call rejects; the same
- * call made again, or a restart, brings both together.
+ *   [switch]  `serving` is replaced by one rename, after the new generation is on the disk and before anybody reads it: a
+ *             crash leaves the old generation or the new one, each whole
+ *   [sweep]   whatever does not serve is removed at open: a rebuild that a crash cut short, a generation that ended
+ *   [ended]   a handle reads what serves, and writes to the generation that it named last; once that has ended, writing
+ *             throws until it is named anew
  */
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Database, RootDatabase } from 'lmdb'
-import { InvalidRecordError, InvalidRequestError, SetupError, ShapeError } from '../../ports/errors.ts'
-import type { Attributes, Filter, Hit, IndexKind, IndexName, IndexRow, VectorIndex } from '../../ports/vector-index.ts'
-import { openStore } from './store.ts'
-import { forgetGraph, VectorGraph } from './vector-index-graph.ts'
-import { type Selection, TopK, VectorRows } from './vector-index-rows.ts'
+import { SetupError } from '../../ports/errors.ts'
+import type { Attributes, Filter, Hit, IndexName, IndexRow, Rebuild, VectorIndex } from '../../ports/vector-index.ts'
+import { IndexGeneration, OWN_NAME } from './vector-index-generation.ts'
 
 export interface EmbeddedVectorIndexOptions {
   readonly folder: string
@@ -34,340 +30,263 @@ export interface EmbeddedVectorIndex extends VectorIndex {
 }
 
 const EXACT_BELOW = 20_000
-const NORM_TOLERANCE = 1e-3
-const MAX_ID_BYTES = 512
-const KEY_BYTES = 8
-/** From the graph we take what the filter's selectivity asks for, times this, plus a few. */
-const OVERFETCH = 2
-const OVERFETCH_ROWS = 64
+const FIRST = ''
+const GENERATIONS = 'generations'
+const SERVING = 'serving'
+const ID_DIGITS = 12
 
 export async function openVectorIndex(options: EmbeddedVectorIndexOptions): Promise<EmbeddedVectorIndex> {
-  const { folder, exactBelow = EXACT_BELOW } = options
-  await mkdir(folder, { recursive: true })
-  const indexes = new Map<string, OneIndex>()
-  for (const name of await readdir(folder)) {
-    if (name.startsWith('.')) await rm(join(folder, name), { recursive: true, force: true })
-    else {
-      const index = await OneIndex.open(join(folder, name), exactBelow)
-      indexes.set(mapKey(index.name), index)
-    }
-  }
-  return new EmbeddedVectorIndexes(folder, exactBelow, indexes)
+  return new Handle(await Generations.open(options.folder, options.exactBelow ?? EXACT_BELOW))
 }
 
-class EmbeddedVectorIndexes implements EmbeddedVectorIndex {
+/** What all handles on one folder share. */
+class Generations {
   readonly #folder: string
   readonly #exactBelow: number
-  readonly #indexes: Map<string, OneIndex>
-  /** Creations and drops, one after the other. */
-  #structural: Promise<unknown> = Promise.resolve()
+  serving: Generation
+  /** Under construction, or about to be. */
+  #building: Generation | 'starting' | undefined
+  readonly #retiring = new Map<Generation, NodeJS.Timeout>()
 
-  constructor(folder: string, exactBelow: number, indexes: Map<string, OneIndex>) {
+  private constructor(folder: string, exactBelow: number, serving: Generation) {
     this.#folder = folder
     this.#exactBelow = exactBelow
-    this.#indexes = indexes
+    this.serving = serving
   }
 
-  create(name: IndexName, dims: number): Promise<void> {
-    return this.#alone(async () => {
-      if (!Number.isInteger(dims) || dims < 1) {
-        throw new SetupError(
-          'dims-mismatch',
-          `Index ${mapKey(name)} cannot have ${dims} dims; give a positive integer.`,
-        )
-      }
-      const existing = this.#indexes.get(mapKey(name))
-      if (existing !== undefined && existing.dims !== dims) {
-        throw new SetupError(
-          'dims-mismatch',
-          `Index ${mapKey(name)} has ${existing.dims} dims, not ${dims}; a release with other dims needs another name.`,
-        )
-      }
-      if (existing === undefined) {
-        this.#indexes.set(mapKey(name), await OneIndex.create(this.#folder, name, dims, this.#exactBelow))
-      }
-    })
-  }
-
-  drop(name: IndexName): Promise<void> {
-    return this.#alone(async () => {
-      const index = this.#indexes.get(mapKey(name))
-      if (index === undefined) return
-      this.#indexes.delete(mapKey(name))
-      await index.drop()
-    })
-  }
-
-  async upsert(name: IndexName, rows: readonly IndexRow[]): Promise<void> {
-    await this.#index(name).upsert(rows)
-  }
-
-  async setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void> {
-    await this.#index(name).setAttributes(id, attributes)
-  }
-
-  async remove(name: IndexName, ids: readonly string[]): Promise<void> {
-    await this.#index(name).remove(ids)
-  }
-
-  async search(name: IndexName, vector: Float32Array, k: number, filter: Filter = []): Promise<readonly Hit[]> {
-    return this.#index(name).search(vector, k, filter)
-  }
-
-  async vectors(name: IndexName, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>> {
-    const { rows } = this.#index(name)
-    const found = new Map<string, Float32Array>()
-    for (const id of ids) {
-      const vector = rows.vectorOf(id)
-      if (vector !== undefined) found.set(id, vector)
+  static async open(folder: string, exactBelow: number): Promise<Generations> {
+    const all = join(folder, GENERATIONS)
+    await mkdir(all, { recursive: true })
+    const id = await readFile(join(all, SERVING), 'utf8').catch(noneYet)
+    for (const name of await readdir(all)) {
+      if (name !== SERVING && name !== id) await rm(join(all, name), { recursive: true, force: true })
     }
-    return found
+    if (id === FIRST) return new Generations(folder, exactBelow, await openFirst(folder, exactBelow))
+    const rebuilt = await openRebuilt(folder, id, exactBelow)
+    for (const name of await readdir(folder)) {
+      if (OWN_NAME.test(name)) await rm(join(folder, name), { recursive: true, force: true })
+    }
+    return new Generations(folder, exactBelow, rebuilt)
   }
 
-  async count(name: IndexName, filter: Filter = []): Promise<number> {
-    const { rows } = this.#index(name)
-    return filter.length === 0 ? rows.count : rows.select(filter).count
+  async rebuild(): Promise<Rebuild> {
+    if (this.#building !== undefined) {
+      throw new SetupError('rebuild-running', 'The index is being rebuilt already; wait for that, or stop it.')
+    }
+    this.#building = 'starting'
+    try {
+      const id = randomUUID().replaceAll('-', '').slice(0, ID_DIGITS)
+      await mkdir(rebuiltFolder(this.#folder, id))
+      const next = await openRebuilt(this.#folder, id, this.#exactBelow)
+      this.#building = next
+      return {
+        index: new Handle(this, next),
+        promote: (keepMs = 0) => this.#promote(next, keepMs),
+        discard: () => this.#discard(next),
+      }
+    } catch (error) {
+      this.#building = undefined
+      throw error
+    }
   }
 
-  async indexes(): Promise<readonly (IndexName & { dims: number; rows: number })[]> {
-    return [...this.#indexes.values()].map(({ name, dims, rows }) => ({ ...name, dims, rows: rows.count }))
+  async #promote(next: Generation, keepMs: number): Promise<void> {
+    if (this.serving === next) return
+    if (this.#building !== next) throw next.endedError()
+    await next.rows.flush()
+    await this.#write(next.id) // [switch]
+    const last = this.serving
+    this.serving = next
+    this.#building = undefined
+    if (keepMs === 0) return last.end()
+    last.ended = true
+    const timer = setTimeout(() => {
+      this.#retiring.delete(last)
+      // What is left on the disk is swept at the next open.
+      last.end().catch(() => {})
+    }, keepMs)
+    this.#retiring.set(last, timer.unref())
   }
 
-  async settled(): Promise<void> {
-    for (const index of this.#indexes.values()) await index.settle()
+  async #discard(next: Generation): Promise<void> {
+    if (this.#building !== next) return
+    await next.end()
+    this.#building = undefined
   }
 
-  close(): Promise<void> {
-    return this.#alone(async () => {
-      const open = [...this.#indexes.values()]
-      this.#indexes.clear()
-      for (const index of open) await index.close()
-    })
-  }
-
-  #index(name: IndexName): OneIndex {
-    const index = this.#indexes.get(mapKey(name))
-    if (index !== undefined) return index
-    throw new SetupError(
-      'unknown-index',
-      `There is no index ${mapKey(name)}; create it first, or choose a release that has been indexed.`,
-    )
-  }
-
-  #alone(work: () => Promise<void>): Promise<void> {
-    const done = this.#structural.then(work)
-    this.#structural = done.catch(() => {})
-    return done
-  }
-}
-
-class OneIndex {
-  readonly name: IndexName
-  readonly dims: number
-  readonly rows: VectorRows
-  readonly #folder: string
-  readonly #exactBelow: number
-  readonly #store: RootDatabase
-  /** id → row bytes. */
-  readonly #table: Database<Uint8Array, Uint8Array>
-  #graph: VectorGraph | undefined
-
-  private constructor(folder: string, name: IndexName, dims: number, exactBelow: number) {
-    this.name = name
-    this.dims = dims
-    this.rows = new VectorRows(dims)
-    this.#folder = folder
-    this.#exactBelow = exactBelow
-    this.#store = openStore(folder)
-    this.#table = this.#store.openDB({ name: 'rows', encoding: 'binary', keyEncoding: 'binary' })
-  }
-
-  static async create(parent: string, name: IndexName, dims: number, exactBelow: number): Promise<OneIndex> {
-    const temporary = join(parent, `.new-${randomUUID()}`)
-    await mkdir(temporary)
-    const file = await open(join(temporary, 'index.json'), 'w')
-    await file.writeFile(JSON.stringify({ release: name.release, kind: name.kind, dims }))
+  async #write(id: string): Promise<void> {
+    const all = join(this.#folder, GENERATIONS)
+    const temporary = join(all, `.${SERVING}`)
+    const file = await open(temporary, 'w')
+    await file.writeFile(id)
     await file.sync()
     await file.close()
-    const taken = new Set(await readdir(parent))
-    let number = 1
-    while (taken.has(`${name.kind}-${number}`)) number++
-    const folder = join(parent, `${name.kind}-${number}`)
-    await rename(temporary, folder)
-    return new OneIndex(folder, { release: name.release, kind: name.kind }, dims, exactBelow)
-  }
-
-  static async open(folder: string, exactBelow: number): Promise<OneIndex> {
-    const { release, kind, dims } = await readFile(join(folder, 'index.json'), 'utf8').then(
-      (text) => JSON.parse(text) as { release: string; kind: IndexKind; dims: number },
-      (cause) => {
-        throw new SetupError('index-unreadable', `${folder} holds no index; move it away and index again.`, { cause })
-      },
-    )
-    const index = new OneIndex(folder, { release, kind }, dims, exactBelow)
-    for (const { key, value } of index.#table.getRange()) {
-      const row = decodeRow(value, dims)
-      index.rows.set(Buffer.from(key).toString('utf8'), row.key, row.vector, row.attributes)
-    }
-    if (index.rows.count > exactBelow) {
-      index.#graph = await VectorGraph.cached(index.rows, folder)
-    } else {
-      await forgetGraph(folder)
-    }
-    index.#updateGraph()
-    return index
-  }
-
-  async upsert(rows: readonly IndexRow[]): Promise<void> {
-    for (const { id, vector, attributes } of rows) {
-      checkId(id)
-      checkVector(vector, this.dims, `of ${id}`)
-      checkAttributes(id, attributes)
-    }
-    const writes = rows.map(({ id, vector, attributes }) => {
-      const before = this.rows.keyOf(id)
-      const same = this.rows.holds(id, vector)
-      const key = same ? before! : this.rows.claimKey()
-      this.rows.set(id, key, vector, attributes)
-      if (!same) {
-        if (before !== undefined) this.#graph?.removed(before)
-        this.#graph?.added(key)
-      }
-      return this.#table.put(Buffer.from(id), encodeRow(key, vector, attributes))
-    })
-    this.#updateGraph()
-    await Promise.all(writes)
-  }
-
-  async setAttributes(id: string, attributes: Attributes): Promise<void> {
-    checkAttributes(id, attributes)
-    const key = this.rows.keyOf(id)
-    if (key === undefined) return
-    this.rows.setAttributes(id, attributes)
-    await this.#table.put(Buffer.from(id), encodeRow(key, this.rows.vectorOf(id)!, attributes))
-  }
-
-  async remove(ids: readonly string[]): Promise<void> {
-    const writes = ids.map((id) => {
-      checkId(id)
-      const key = this.rows.keyOf(id)
-      if (key !== undefined) this.#graph?.removed(key)
-      this.rows.remove(id)
-      return this.#table.remove(Buffer.from(id))
-    })
-    this.#updateGraph()
-    await Promise.all(writes)
-  }
-
-  search(query: Float32Array, k: number, filter: Filter): readonly Hit[] {
-    if (!Number.isInteger(k) || k < 1) {
-      throw new InvalidRequestError('bad-limit', `A search for ${k} rows cannot be answered; ask for 1 or more.`)
-    }
-    checkVector(query, this.dims, 'of the query')
-    const selection = filter.length === 0 ? undefined : this.rows.select(filter)
-    const matching = selection?.count ?? this.rows.count
-    const wanted = Math.min(k, matching)
-    if (wanted === 0) return []
-    if (matching > this.#exactBelow) {
-      const hits = this.#searchGraph(query, wanted, matching, selection)
-      if (hits !== undefined) return hits
-    }
-    return this.rows.scan(query, wanted, selection)
-  }
-
-  /** @returns undefined where an exact scan is cheaper, or where the graph gave fewer than `wanted` rows that match. */
-  #searchGraph(query: Float32Array, wanted: number, matching: number, selection?: Selection): Hit[] | undefined {
-    const graph = this.#graph
-    if (graph === undefined || graph.waiting.size > this.#exactBelow) return undefined
-    const fetched = Math.ceil((wanted * this.rows.count * OVERFETCH) / matching) + OVERFETCH_ROWS
-    if (fetched > matching / 10) return undefined
-    const top = new TopK(wanted)
-    let found = 0
-    for (const slot of graph.nearest(query, fetched)) {
-      if (selection !== undefined && selection.mask[slot] !== 1) continue
-      this.rows.offer(top, slot, query)
-      found++
-    }
-    if (found < wanted) return undefined
-    for (const key of graph.waiting) {
-      const slot = this.rows.slotOfKey(key)!
-      if (selection === undefined || selection.mask[slot] === 1) this.rows.offer(top, slot, query)
-    }
-    return top.take()
-  }
-
-  async settle(): Promise<void> {
-    await this.#graph?.settle()
+    for (const folder of [rebuiltFolder(this.#folder, id), all]) await syncFolder(folder)
+    await rename(temporary, join(all, SERVING))
+    await syncFolder(all)
   }
 
   async close(): Promise<void> {
-    await this.#graph?.save()
-    await this.#graph?.close()
-    await this.#store.flushed
-    await this.#store.close()
-  }
-
-  /** Frees the memory and the disk. */
-  async drop(): Promise<void> {
-    await this.#graph?.close()
-    await this.#store.committed
-    await this.#store.close()
-    const dropped = join(this.#folder, '..', `.dropped-${randomUUID()}`)
-    await rename(this.#folder, dropped)
-    await rm(dropped, { recursive: true, force: true })
-  }
-
-  /** The graph begins above `exactBelow` rows and goes again below half of that. */
-  #updateGraph(): void {
-    if (this.#graph === undefined && this.rows.count > this.#exactBelow) {
-      this.#graph = VectorGraph.empty(this.rows, this.#folder)
-    } else if (this.#graph !== undefined && this.rows.count < this.#exactBelow / 2) {
-      void this.#graph.close()
-      this.#graph = undefined
-    }
+    const open = [this.serving, ...this.#retiring.keys()]
+    if (this.#building !== undefined && this.#building !== 'starting') open.push(this.#building)
+    for (const timer of this.#retiring.values()) clearTimeout(timer)
+    this.#retiring.clear()
+    for (const generation of open) await generation.close()
   }
 }
 
-function mapKey({ release, kind }: IndexName): string {
-  return `${kind}/${release}`
-}
+/** One generation, and who uses it: it is freed once the calls that are on their way are done. */
+class Generation {
+  readonly id: string
+  readonly rows: IndexGeneration
+  /** Takes no writes any more. */
+  ended = false
+  readonly #folder: string | undefined
+  readonly #calls = new Set<Promise<unknown>>()
+  #freed = false
 
-/** key as float64, vector as float32, both little endian, then the attributes as JSON. */
-function encodeRow(key: number, vector: Float32Array, attributes: Attributes): Buffer {
-  const head = Buffer.alloc(KEY_BYTES)
-  head.writeDoubleLE(key)
-  const body = Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength)
-  return Buffer.concat([head, body, Buffer.from(JSON.stringify(attributes))])
-}
+  /** @param folder of its own; the first generation has none. */
+  constructor(id: string, rows: IndexGeneration, folder?: string) {
+    this.id = id
+    this.rows = rows
+    this.#folder = folder
+  }
 
-function decodeRow(bytes: Uint8Array, dims: number): { key: number; vector: Float32Array; attributes: Attributes } {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const vector = new Float32Array(dims)
-  const end = KEY_BYTES + vector.byteLength
-  new Uint8Array(vector.buffer).set(buffer.subarray(KEY_BYTES, end))
-  return { key: buffer.readDoubleLE(), vector, attributes: JSON.parse(buffer.toString('utf8', end)) as Attributes }
-}
+  read<T>(call: (rows: IndexGeneration) => Promise<T>): Promise<T> {
+    return this.#freed ? Promise.reject(this.endedError()) : this.#counted(call(this.rows))
+  }
 
-function checkId(id: string): void {
-  if (id.length === 0 || Buffer.byteLength(id) > MAX_ID_BYTES) {
-    throw new InvalidRecordError('bad-id', `A row id needs 1 to ${MAX_ID_BYTES} bytes; got '${id.slice(0, 40)}'.`)
+  write<T>(call: (rows: IndexGeneration) => Promise<T>): Promise<T> {
+    return this.ended ? Promise.reject(this.endedError()) : this.#counted(call(this.rows))
+  }
+
+  /** Frees memory and disk. */
+  async end(): Promise<void> {
+    await this.#free()
+    await this.rows.dropAll()
+    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true })
+  }
+
+  async close(): Promise<void> {
+    await this.#free()
+    await this.rows.close()
+  }
+
+  endedError(): SetupError {
+    const which = this.id === FIRST ? 'The first generation' : `Generation ${this.id}`
+    return new SetupError('generation-ended', `${which} of the index has ended; ask for the one that serves now.`)
+  }
+
+  async #free(): Promise<void> {
+    this.ended = true
+    this.#freed = true
+    await Promise.allSettled(this.#calls)
+  }
+
+  #counted<T>(call: Promise<T>): Promise<T> {
+    this.#calls.add(call)
+    const done = () => void this.#calls.delete(call)
+    call.then(done, done)
+    return call
   }
 }
 
-function checkVector(vector: Float32Array, dims: number, whose: string): void {
-  if (vector.length !== dims) throw new ShapeError(`The vector ${whose} has ${vector.length} dims, not ${dims}.`)
-  let squares = 0
-  for (let i = 0; i < dims; i++) squares += vector[i]! * vector[i]!
-  // NaN and Infinity fail the comparison too.
-  if (!(Math.abs(Math.sqrt(squares) - 1) <= NORM_TOLERANCE)) {
-    throw new ShapeError(`The vector ${whose} has norm ${Math.sqrt(squares)}; vectors must be finite and of unit norm.`)
+class Handle implements EmbeddedVectorIndex {
+  readonly #all: Generations
+  /** Of a rebuild's handle: its generation, for good. */
+  readonly #own: Generation | undefined
+  #named: Generation | undefined
+
+  constructor(all: Generations, own?: Generation) {
+    this.#all = all
+    this.#own = own
+    this.#named = own
+  }
+
+  async generation(): Promise<string> {
+    this.#named = this.#own ?? this.#all.serving
+    return this.#named.id
+  }
+
+  rebuild(): Promise<Rebuild> {
+    return this.#all.rebuild()
+  }
+
+  create(name: IndexName, dims: number): Promise<void> {
+    return this.#write((rows) => rows.create(name, dims))
+  }
+
+  upsert(name: IndexName, added: readonly IndexRow[]): Promise<void> {
+    return this.#write((rows) => rows.upsert(name, added))
+  }
+
+  setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void> {
+    return this.#write((rows) => rows.setAttributes(name, id, attributes))
+  }
+
+  remove(name: IndexName, ids: readonly string[]): Promise<void> {
+    return this.#write((rows) => rows.remove(name, ids))
+  }
+
+  drop(name: IndexName): Promise<void> {
+    return this.#write((rows) => rows.drop(name))
+  }
+
+  search(name: IndexName, vector: Float32Array, k: number, filter?: Filter): Promise<readonly Hit[]> {
+    return this.#read((rows) => rows.search(name, vector, k, filter))
+  }
+
+  vectors(name: IndexName, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>> {
+    return this.#read((rows) => rows.vectors(name, ids))
+  }
+
+  count(name: IndexName, filter?: Filter): Promise<number> {
+    return this.#read((rows) => rows.count(name, filter))
+  }
+
+  indexes(): Promise<readonly (IndexName & { dims: number; rows: number })[]> {
+    return this.#read((rows) => rows.indexes())
+  }
+
+  settled(): Promise<void> {
+    return this.#read((rows) => rows.settled())
+  }
+
+  /** The handle of a rebuild closes with the one that it came from. */
+  async close(): Promise<void> {
+    if (this.#own === undefined) await this.#all.close()
+  }
+
+  #read<T>(call: (rows: IndexGeneration) => Promise<T>): Promise<T> {
+    return (this.#own ?? this.#all.serving).read(call)
+  }
+
+  #write<T>(call: (rows: IndexGeneration) => Promise<T>): Promise<T> {
+    return (this.#named ?? this.#all.serving).write(call) // [ended]
   }
 }
 
-function checkAttributes(id: string, attributes: Attributes): void {
-  for (const [field, value] of Object.entries(attributes)) {
-    if (typeof value === 'number' && !Number.isFinite(value)) {
-      throw new InvalidRecordError('bad-attributes', `Attribute ${field} of ${id} is ${value}; numbers must be finite.`)
-    }
-  }
+async function openFirst(folder: string, exactBelow: number): Promise<Generation> {
+  return new Generation(FIRST, await IndexGeneration.open(folder, exactBelow))
+}
+
+async function openRebuilt(folder: string, id: string, exactBelow: number): Promise<Generation> {
+  const own = rebuiltFolder(folder, id)
+  return new Generation(id, await IndexGeneration.open(own, exactBelow), own)
+}
+
+function rebuiltFolder(folder: string, id: string): string {
+  return join(folder, GENERATIONS, id)
+}
+
+function noneYet(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return FIRST
+  throw error
+}
+
+/** So that names in it outlive a power cut; where the system cannot (Windows), they are as safe as it makes them. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path).catch(() => undefined)
+  await folder?.sync().catch(() => {})
+  await folder?.close()
 }
