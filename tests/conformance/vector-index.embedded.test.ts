@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type EmbeddedVectorIndex, openVectorIndex } from '../../adapters/embedded/vector-index.ts'
 import { seededRandom } from '../../model/random.ts'
-import type { Filter } from '../../ports/vector-index.ts'
+import { SetupError } from '../../ports/errors.ts'
+import type { Filter, VectorIndex } from '../../ports/vector-index.ts'
 import { killedWriter } from '../support/killed-writer.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { clusterCentres, clusteredVectors } from '../support/vectors.ts'
@@ -178,6 +179,103 @@ describe('the HNSW graph of the embedded vector index', () => {
     for (let i = 0; i < acknowledged; i++) {
       assert.equal(await index.count(name, [{ field: 'n', min: i, max: i }]), 1, `row ${i} of ${acknowledged}`)
     }
+    await index.close()
+  })
+})
+
+describe('the generations of the embedded vector index', () => {
+  const at = (angle: number) => Float32Array.of(Math.cos(angle), Math.sin(angle))
+  const row = (id: string, angle: number) => ({ id, vector: at(angle), attributes: {} })
+
+  async function withRow(folder: string, id: string) {
+    const index = await openVectorIndex({ folder })
+    await index.create(music, 2)
+    await index.upsert(music, [row(id, 0)])
+    return index
+  }
+  const idsIn = async (index: VectorIndex) => (await index.search(music, at(0), 10)).map(({ id }) => id)
+
+  test('a folder from before there were generations is the first one, and is rebuilt in place of itself', async () => {
+    const folder = temporaryFolder()
+    let index = await withRow(folder, 'old')
+    assert.equal(await index.generation(), '')
+    assert.deepEqual(readdirSync(folder).sort(), ['generations', 'music-1'])
+    const rebuild = await index.rebuild()
+    await rebuild.index.create(music, 2)
+    await rebuild.index.upsert(music, [row('new', 0)])
+    await rebuild.promote()
+    assert.ok(!readdirSync(folder).includes('music-1'), 'the disk of the old generation is free')
+    const id = await rebuild.index.generation()
+    await index.close()
+    index = await openVectorIndex({ folder })
+    assert.equal(await index.generation(), id)
+    assert.deepEqual(await idsIn(index), ['new'])
+    await index.close()
+  })
+
+  test('a rebuild that a crash cut short is gone at the next start, and another may begin', async () => {
+    const folder = temporaryFolder()
+    let index = await withRow(folder, 'serving')
+    const rebuild = await index.rebuild()
+    await rebuild.index.create(music, 2)
+    await rebuild.index.upsert(music, [row('half', 0)])
+    await index.close() // neither promoted nor discarded
+    index = await openVectorIndex({ folder })
+    assert.deepEqual(readdirSync(join(folder, 'generations')), [])
+    assert.equal(await index.generation(), '')
+    assert.deepEqual(await idsIn(index), ['serving'])
+    await (await index.rebuild()).discard()
+    await index.close()
+  })
+
+  test('a crash after the switch and before the old rows were removed leaves the new generation alone', async () => {
+    const folder = temporaryFolder()
+    let index = await withRow(folder, 'old')
+    const rebuild = await index.rebuild()
+    await rebuild.index.create(music, 2)
+    await rebuild.index.upsert(music, [row('new', 0)])
+    await rebuild.promote(3_600_000)
+    assert.ok(readdirSync(folder).includes('music-1'), 'the old one is kept for as long as was asked')
+    await index.close()
+    index = await openVectorIndex({ folder })
+    assert.ok(!readdirSync(folder).includes('music-1'))
+    assert.deepEqual(await idsIn(index), ['new'])
+    await index.close()
+  })
+
+  test('a writer that has not asked again since the switch cannot write to the new generation', async () => {
+    const index = await withRow(temporaryFolder(), 'old')
+    await index.generation()
+    const rebuild = await index.rebuild()
+    await rebuild.index.create(music, 2)
+    await rebuild.promote()
+    const ended = (error: unknown) => error instanceof SetupError && error.code === 'generation-ended'
+    await assert.rejects(index.upsert(music, [row('stale', 0)]), ended)
+    await assert.rejects(index.remove(music, ['stale']), ended)
+    assert.deepEqual(await idsIn(index), [])
+    assert.equal(await index.generation(), await rebuild.index.generation())
+    await index.upsert(music, [row('fresh', 0)])
+    assert.deepEqual(await idsIn(index), ['fresh'])
+    await index.close()
+  })
+
+  test('searches that run during the switch are answered by the old generation or the new one, and none fails', async () => {
+    const index = await withRow(temporaryFolder(), 'old')
+    const rebuild = await index.rebuild()
+    await rebuild.index.create(music, 2)
+    await rebuild.index.upsert(music, [row('new', 0)])
+    const searches: Promise<string[]>[] = []
+    let switched = false
+    const switching = rebuild.promote().then(() => {
+      switched = true
+    })
+    while (!switched) {
+      searches.push(idsIn(index))
+      await new Promise(setImmediate)
+    }
+    await switching
+    for (const found of await Promise.all(searches)) assert.ok(found.length === 1 && ['old', 'new'].includes(found[0]!))
+    assert.deepEqual(await idsIn(index), ['new'])
     await index.close()
   })
 })
