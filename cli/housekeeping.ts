@@ -5,8 +5,10 @@ import type { Broker } from '../ports/broker.ts'
 import type { Catalogue, Page } from '../ports/catalogue.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { MediaStore } from '../ports/media.ts'
+import type { VectorIndex } from '../ports/vector-index.ts'
 import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { TRIPLET_SIDES } from '../processors/materialize-triplets/materialize-triplets.ts'
+import { groupOf } from '../runtime/run-processor.ts'
 import { uploadsReceived } from '../topics/topics.ts'
 
 const HOUR_MS = 3_600_000
@@ -18,6 +20,7 @@ const PAGE = 500
 interface Deps {
   readonly broker: Broker
   readonly catalogue: Catalogue
+  readonly index: VectorIndex
   readonly mediaStore: MediaStore
   readonly joins: JoinState
   readonly registry: Registry
@@ -54,19 +57,21 @@ export function startHousekeeping(deps: Deps): { stop(): Promise<void> } {
 export async function keepHouse({
   broker,
   catalogue,
+  index,
   mediaStore,
   joins,
   logger,
   now,
 }: Omit<Deps, 'registry'>): Promise<void> {
   const expired = await joins.expire(TRIPLET_SIDES, now() - JOIN_EXPIRES_MS)
-  const media = (await isUpToDate(broker)) ? await sweepMedia(catalogue, mediaStore) : 0
+  const media = (await isUpToDate(broker, index)) ? await sweepMedia(catalogue, mediaStore) : 0
   if (media + expired > 0) logger.info({ media, joins: expired }, 'Media of removed uploads and expired joins are gone')
 }
 
 /** Only a catalogue that knows every upload can tell what nobody uses. */
-async function isUpToDate(broker: Broker): Promise<boolean> {
-  const lags = await broker.lag(indexEmbeddings.name, [uploadsReceived.name])
+async function isUpToDate(broker: Broker, index: VectorIndex): Promise<boolean> {
+  const group = groupOf(indexEmbeddings.name, await index.generation())
+  const lags = await broker.lag(group, [uploadsReceived.name])
   return lags.every(({ lagRecords }) => lagRecords === 0)
 }
 

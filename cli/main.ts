@@ -6,6 +6,7 @@ import { loadConfig } from '../runtime/config.ts'
 import { createLogger } from '../runtime/logger.ts'
 import { deadLettersCommand } from './commands/dead-letters.ts'
 import { evaluateCommand } from './commands/evaluate.ts'
+import { gatewayCommand } from './commands/gateway.ts'
 import { ingestCommand } from './commands/ingest.ts'
 import { modelsCommand } from './commands/models.ts'
 import { recommendCommand } from './commands/recommend.ts'
@@ -44,6 +45,7 @@ for (const command of [
   recommendCommand,
   statusCommand,
   runCommand,
+  gatewayCommand,
   topicsCommand,
   deadLettersCommand,
   modelsCommand,

@@ -1,7 +1,8 @@
 /**
  * The composition root: chooses an adapter for every port and wires the processors.
  *
- *   [one owner]  an embedded data folder belongs to one process; others talk to it over HTTP (cli/service.ts)
+ *   [one owner]  the data folder of a process that runs everything belongs to it; others talk to it over HTTP
+ *                (cli/service.ts). Processes that share Kafka and Redis share the folder of media and releases too.
  *   [lazy]       models are loaded when a stage first needs them, so a command that needs none pays for none
  *   [order]      closing goes the other way round: requests, stages, stores, folder
  */
@@ -9,24 +10,21 @@ import { randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
-import { EmbeddedBroker } from '../adapters/embedded/broker.ts'
-import { openCatalogue } from '../adapters/embedded/catalogue.ts'
-import { openJoinState } from '../adapters/embedded/join-state.ts'
-import { EmbeddedSchemaRegistry } from '../adapters/embedded/schema-registry.ts'
-import { openVectorIndex } from '../adapters/embedded/vector-index.ts'
 import { boundedDecoder } from '../adapters/media/bounded-decoder.ts'
 import { mediaFetcher } from '../adapters/media/fetch.ts'
 import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
 import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
 import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
 import { openFileModelStore } from '../adapters/model-store/file.ts'
-import { loadProfile } from '../adapters/onnx/load-profile.ts'
+import { type LoadedProfile, loadProfile } from '../adapters/onnx/load-profile.ts'
 import { createUploads, type Uploads } from '../gateway/uploads.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
 import { SetupError } from '../ports/errors.ts'
-import type { MediaStore } from '../ports/media.ts'
+import type { MediaDecoder, MediaStore } from '../ports/media.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
+import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
+import { materializeTriplets } from '../processors/materialize-triplets/materialize-triplets.ts'
 import { processors } from '../processors/registry.ts'
 import { type Codec, createCodec } from '../runtime/codec.ts'
 import type { Config } from '../runtime/config.ts'
@@ -35,6 +33,7 @@ import { createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type Stage } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
+import { isShared, openBackends } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
@@ -62,13 +61,23 @@ export interface Product {
   close(): Promise<void>
 }
 
+export interface ProductOptions {
+  readonly logger: Logger
+  readonly stages: 'all' | readonly string[]
+  /** Whether this process sweeps media and expires joins; so does every process that runs everything. */
+  readonly keepsHouse?: boolean
+  /** In place of the configured profile and of ffmpeg; closed by whoever gives them. */
+  readonly profile?: LoadedProfile
+  readonly decoder?: MediaDecoder
+}
+
 /**
  * @param stages names of the processors to run here; 'all', or none for reading only.
  * @throws SetupError 'data-folder-in-use' | 'data-folder-unusable' | 'unknown-processor' | whatever an adapter refuses
  */
 export async function openProduct(
   config: Config,
-  { logger, stages: wanted }: { logger: Logger; stages: 'all' | readonly string[] },
+  { logger, stages: wanted, ...given }: ProductOptions,
 ): Promise<Product> {
   const chosen = chooseProcessors(wanted)
   const paths = dataPaths(config.dataFolder)
@@ -91,15 +100,9 @@ export async function openProduct(
   }
 
   try {
-    const owner = opened(await claimDataFolder(paths.owner), (hold) => hold.release())
-    const onError = (err: unknown) => logger.error({ err }, 'The broker failed where no caller waits')
-    const broker = opened(await EmbeddedBroker.open({ dataFolder: config.dataFolder, onError }), (b) => b.close())
-    const schemaRegistry = opened(new EmbeddedSchemaRegistry({ dataFolder: config.dataFolder }), (r) => r.close())
-    const index = opened(await openVectorIndex({ folder: paths.index, exactBelow: config.exactBelowRows }), (i) =>
-      i.close(),
-    )
-    const catalogue = opened(openCatalogue({ folder: paths.catalogue }), (c) => c.close())
-    const joins = opened(openJoinState(paths.joins), (state) => state.close())
+    const owns = !isShared(config) || wanted === 'all'
+    const owner = owns ? opened(await claimDataFolder(paths.owner), (hold) => hold.release()) : undefined
+    const { broker, schemaRegistry, index, catalogue, joins } = await openBackends(config, logger, opened)
     const maxBytes = config.maxUploadMegabytes * 1024 * 1024
     const mediaStore = await openFileMediaStore({ folder: paths.media, maxBytes })
     const codec = createCodec(schemaRegistry)
@@ -107,10 +110,12 @@ export async function openProduct(
 
     const folder = config.modelsFolder ?? paths.models
     const sessions = { intraOpThreads: config.onnxThreads }
-    const profile = opened(
-      await loadProfile(config.profile, { repositoryModels: repositoryPaths.models, folder, sessions }),
-      (loaded) => loaded.dispose(),
-    )
+    const profile =
+      given.profile ??
+      opened(
+        await loadProfile(config.profile, { repositoryModels: repositoryPaths.models, folder, sessions }),
+        (loaded) => loaded.dispose(),
+      )
     const modelStore = openFileModelStore({ folder: paths.releases })
     const releases = opened(
       await openReleases({
@@ -126,7 +131,7 @@ export async function openProduct(
       (r) => r.close(),
     )
     const needsMedia = chosen.some(({ name }) => name === 'analyse-video' || name === 'analyse-music')
-    const decoder = needsMedia ? await openDecoder(config, logger) : undefined
+    const decoder = given.decoder ?? (needsMedia ? await openDecoder(config, logger) : undefined)
 
     const metrics = createStageMetrics(registry)
     const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
@@ -142,6 +147,15 @@ export async function openProduct(
       releases,
       now,
     })
+    /** What is projected into a store is projected anew into each generation of it. */
+    const generations: Readonly<Record<string, () => Promise<string>>> = {
+      [indexEmbeddings.name]: async () => {
+        const generation = await index.generation()
+        await releases.restore()
+        return generation
+      },
+      [materializeTriplets.name]: () => joins.generation(),
+    }
     const running = opened<{ stage: Stage; processor: (typeof processors)[number] }[]>([], (all) =>
       Promise.all(all.map(({ stage }) => stage.stop())),
     )
@@ -149,10 +163,12 @@ export async function openProduct(
       const { processor, deps } = wired.find((entry) => entry.processor.name === name)!
       const onCrash = wanted === 'all' ? ('restart' as const) : ('exit' as const)
       const options = { broker, onCrash, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
-      running.push({ stage: runProcessor({ ...options, processor }), processor })
+      const generation = generations[name]
+      const follows = generation === undefined ? {} : { generation }
+      running.push({ stage: runProcessor({ ...options, ...follows, processor }), processor })
     }
-    if (wanted === 'all') {
-      opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>
+    if (wanted === 'all' || given.keepsHouse === true) {
+      opened(startHousekeeping({ broker, catalogue, index, mediaStore, joins, registry, logger, now }), (house) =>
         house.stop(),
       )
     }
@@ -186,7 +202,7 @@ export async function openProduct(
       health,
       now,
       newId: randomUUID,
-      announce: (url) => owner.announceUrl(url),
+      announce: async (url) => owner?.announceUrl(url),
       failed: Promise.race(running.map(({ stage }) => stage.ended.then(() => new Promise<never>(() => {})))),
       close: closing,
     }

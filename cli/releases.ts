@@ -25,6 +25,8 @@ export interface Releases {
   current(): Promise<ReleaseTowers>
   /** Releases that new music and videos are embedded by. */
   inUse(): readonly ReleaseTowers[]
+  /** Makes the catalogue name the release again after it was wiped. */
+  restore(): Promise<void>
   close(): Promise<void>
 }
 
@@ -39,15 +41,36 @@ export async function openReleases(deps: {
   logger: Logger
 }): Promise<Releases> {
   const { modelStore, catalogue, index } = deps
-  const release = (await catalogue.currentRelease()) ?? (await publishZeroShot(deps))
+  const release = (await catalogue.currentRelease()) ?? (await latestRelease(deps)) ?? (await publishZeroShot(deps))
   const towers = await loadTowers(modelStore, release)
   checkEncoders(towers, deps.profile)
   for (const kind of ['music', 'video'] as const) await index.create({ release, kind }, towers.dims)
   return {
     current: async () => towers,
     inUse: () => [towers],
+    async restore() {
+      if ((await catalogue.currentRelease()) === undefined) await catalogue.setCurrentRelease(release)
+    },
     close: () => towers.dispose(),
   }
+}
+
+/** More than a compacted topic of one model's releases ever holds. */
+const RELEASE_RECORDS = 10_000
+
+/** The topic outlives a catalogue that was wiped; what it names serves if its files are still in the store. */
+async function latestRelease(deps: Parameters<typeof openReleases>[0]): Promise<string | undefined> {
+  const { broker, codec, modelStore, catalogue } = deps
+  const kept = new Set(await modelStore.list())
+  const records = await broker.read(modelsReleased.name, 0, 0, RELEASE_RECORDS)
+  for (const { value } of records.toReversed()) {
+    if (value === null) continue
+    const { release } = await codec.decode(modelsReleased, value)
+    if (!kept.has(release)) continue
+    await catalogue.setCurrentRelease(release)
+    return release
+  }
+  return undefined
 }
 
 /** Store first, topic next, catalogue last: after a crash in between the next start does it again. */

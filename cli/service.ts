@@ -6,9 +6,11 @@ import { buildGateway } from '../gateway/gateway.ts'
 import { SetupError } from '../ports/errors.ts'
 import { vocabularySha256 } from '../processors/analyse-music/vocabulary.ts'
 import type { Config } from '../runtime/config.ts'
+import { recommendationsAnswered } from '../topics/topics.ts'
 import { type ApiClient, connectApi } from './api-client.ts'
+import { isShared } from './backends.ts'
 import { dataFolderOwner } from './data-folder.ts'
-import { openProduct, type Product } from './open-product.ts'
+import { openProduct, type Product, type ProductOptions } from './open-product.ts'
 import { dataPaths } from './paths.ts'
 
 export interface Service {
@@ -17,10 +19,7 @@ export interface Service {
   close(): Promise<void>
 }
 
-export async function startService(
-  config: Config,
-  options: { logger: Logger; stages: 'all' | readonly string[] },
-): Promise<Service> {
+export async function startService(config: Config, options: ProductOptions): Promise<Service> {
   const product = await openProduct(config, options)
   try {
     const gateway = await buildGateway({
@@ -30,6 +29,7 @@ export async function startService(
         allowedHosts: config.allowedHosts,
         deadlineMs: config.deadlineMs,
         maxInFlight: config.maxInFlight,
+        replyPartition: config.replyPartition ?? Math.floor(Math.random() * recommendationsAnswered.partitions),
         maxUploadBytes: config.maxUploadMegabytes * 1024 * 1024,
         taxonomy: vocabularySha256.slice(0, 12),
       },
@@ -68,11 +68,15 @@ async function listen(
   }
 }
 
-/** Runs `work` against the owner of the data folder, or against a service of its own that ends with it. */
+/**
+ * Runs `work` against the owner of the data folder, or against a service of its own that ends with it: a gateway only
+ * where the stages run elsewhere.
+ */
 export async function withService<T>(config: Config, logger: Logger, work: (api: ApiClient) => Promise<T>): Promise<T> {
   const owner = await dataFolderOwner(dataPaths(config.dataFolder).owner)
   if (owner?.url !== undefined) return work(connectApi(owner.url))
-  const service = await startService({ ...config, port: 0 }, { logger, stages: 'all' })
+  const stages = isShared(config) ? [] : ('all' as const)
+  const service = await startService({ ...config, port: 0 }, { logger, stages })
   try {
     return await work(connectApi(service.url))
   } finally {

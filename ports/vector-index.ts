@@ -57,7 +57,10 @@ export interface Rebuild {
 }
 
 export interface VectorIndex {
-  /** Of the content that serves; created if the store is empty. '' is the first of a store that is never wiped. */
+  /**
+   * Of the content that serves; created if the store is empty. '' is the first of a store that is never wiped.
+   * What this handle writes from now on belongs to the generation that it gave last.
+   */
   generation(): Promise<string>
   /** Starts an empty generation. @throws SetupError 'rebuild-running' if another is under construction */
   rebuild(): Promise<Rebuild>

@@ -19,6 +19,11 @@ const list = z.preprocess(
 )
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
 
+const flag = z.stringbool().or(z.boolean())
+const url = (protocols: RegExp, example: string) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.test(new URL(text).protocol), `must be like ${example}`)
+const redisUrl = url(/^rediss?:$/, 'redis://host:6379')
+
 const shape = {
   dataFolder: z
     .string()
@@ -68,6 +73,50 @@ const shape = {
   retryMaxAttempts: integer(1, 100).default(6).describe('Tries of a record before it goes to the dead letters.'),
   retryBaseMs: integer(1, 60_000).default(200).describe('First wait between tries.'),
   retryMaxMs: integer(1, 3_600_000).default(30_000).describe('Longest wait between tries.'),
+  kafkaBrokers: list
+    .default([])
+    .describe('Kafka: host:port of some brokers. Empty: the embedded broker, registry and stores of the data folder.'),
+  kafkaTls: flag.default(false).describe('Kafka over TLS; implied by the files below.'),
+  kafkaTlsCaFile: z.string().optional().describe('Certificates that Kafka is trusted by; those of Node if absent.'),
+  kafkaTlsCertFile: z.string().optional().describe('Own certificate, for Kafka that asks for one.'),
+  kafkaTlsKeyFile: z.string().optional().describe('Its key.'),
+  kafkaSaslMechanism: z
+    .enum(['plain', 'scram-sha-256', 'scram-sha-512'])
+    .optional()
+    .describe('How to log in to Kafka; not at all if absent.'),
+  kafkaSaslUsername: z.string().optional().describe('Name to log in to Kafka with.'),
+  kafkaSaslPassword: z.string().optional().describe('Its password; better in a file.'),
+  kafkaSaslPasswordFile: z.string().optional().describe('File that holds the password.'),
+  kafkaReplication: integer(1, 9)
+    .optional()
+    .describe('Replicas of a new topic; 3, or as many as there are brokers, if absent.'),
+  kafkaSessionMs: integer(1_000, 300_000)
+    .default(10_000)
+    .describe('A member of a group that is silent for this long is given up, and others take its partitions.'),
+  schemaRegistryUrl: url(/^https?:$/, 'http://host:8081')
+    .optional()
+    .describe('Confluent-compatible schema registry; needed with kafkaBrokers.'),
+  schemaRegistryUsername: z.string().optional().describe('Name to log in to the registry with.'),
+  schemaRegistryPassword: z.string().optional().describe('Its password; better in a file.'),
+  schemaRegistryPasswordFile: z.string().optional().describe('File that holds the password.'),
+  redisUrl: redisUrl.optional().describe('Redis with the Query Engine; needed with kafkaBrokers.'),
+  redisIndexUrls: z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',').map((item) => item.trim()) : value),
+      z.array(redisUrl),
+    )
+    .default([])
+    .describe('Redis servers that share the vector index by hash of the id; redisUrl alone if empty.'),
+  redisUsername: z.string().optional().describe('Name to log in to Redis with.'),
+  redisPassword: z.string().optional().describe('Its password; better in a file.'),
+  redisPasswordFile: z.string().optional().describe('File that holds the password.'),
+  redisTlsCaFile: z.string().optional().describe('Certificates that rediss:// is trusted by; those of Node if absent.'),
+  redisKeyPrefix: z.string().default('cuestream:').describe('Begins every key that is written to Redis.'),
+  replyPartition: integer(0, 1_000)
+    .optional()
+    .describe(
+      'Partition of recommendations.answered.v1 that this gateway reads: its number among the gateways. Any if absent.',
+    ),
   stallSeconds: integer(1, 86_400).default(120).describe('Lag without progress for this long raises the watchdog.'),
 } satisfies Record<string, z.ZodType>
 
@@ -98,8 +147,9 @@ export function loadConfig(sources: ConfigSources): Config {
   take(sources.flags ?? {}, (key) => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
 
   const parsed = schema.safeParse(merged)
-  if (parsed.success) return Object.freeze(parsed.data)
-  const problems = parsed.error.issues.flatMap((issue) => {
+  const missing = missingKeys(merged)
+  if (parsed.success && missing.length === 0) return Object.freeze(parsed.data)
+  const problems = (parsed.error?.issues ?? []).flatMap((issue) => {
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => {
         const source = from.get(key)
@@ -108,15 +158,31 @@ export function loadConfig(sources: ConfigSources): Config {
     const key = String(issue.path[0])
     return [`${from.get(key) ?? key}: ${issue.message}`]
   })
+  problems.push(...missing)
   throw new SetupError(
     'bad-config',
     `The configuration has ${problems.length} bad key(s):\n  ${problems.join('\n  ')}\nSee docs/configuration.md.`,
   )
 }
 
+/** Keys that others need beside them. */
+function missingKeys(given: Readonly<Record<string, unknown>>): string[] {
+  const needs = [
+    { of: 'kafkaBrokers', keys: ['schemaRegistryUrl'] },
+    { of: 'kafkaBrokers', keys: ['redisUrl'] },
+    { of: 'schemaRegistryUrl', keys: ['kafkaBrokers'] },
+    { of: 'redisUrl', keys: ['kafkaBrokers'] },
+    { of: 'kafkaSaslMechanism', keys: ['kafkaSaslUsername'] },
+    { of: 'kafkaSaslMechanism', keys: ['kafkaSaslPasswordFile', 'kafkaSaslPassword'] },
+  ]
+  return needs
+    .filter(({ of, keys }) => given[of] !== undefined && keys.every((key) => given[key] === undefined))
+    .map(({ of, keys }) => `${keys.map(environmentName).join(' or ')}: is needed with ${environmentName(of)}`)
+}
+
 const DEFAULT_FILE = 'cuestream.config.json'
 /** Read by the loader or the shell, not keys of the schema. */
-const RESERVED = new Set(['CUESTREAM_CONFIG'])
+const RESERVED = new Set(['CUESTREAM_CONFIG', 'CUESTREAM_TEST_SERVICES'])
 
 function readFile(file: string | undefined): Record<string, unknown> {
   const path = file ?? DEFAULT_FILE
@@ -134,13 +200,25 @@ function readFile(file: string | undefined): Record<string, unknown> {
   throw new SetupError('bad-config', `The configuration file ${path} does not hold an object`)
 }
 
+/** What other tools call these services, so that one environment serves them all. */
+const COMMON_NAMES: Readonly<Record<string, string>> = {
+  kafkaBrokers: 'KAFKA_BROKERS',
+  schemaRegistryUrl: 'SCHEMA_REGISTRY_URL',
+  redisUrl: 'REDIS_URL',
+}
+
 function environmentName(key: string): string {
+  return COMMON_NAMES[key] ?? prefixedName(key)
+}
+
+function prefixedName(key: string): string {
   return `CUESTREAM_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
 }
 
 function fromEnvironment(env: ConfigSources['env']): Record<string, string | undefined> {
-  const known = new Map(Object.keys(shape).map((key) => [environmentName(key), key]))
+  const known = new Map(Object.keys(shape).map((key) => [prefixedName(key), key]))
   const values: Record<string, string | undefined> = {}
+  for (const [key, name] of Object.entries(COMMON_NAMES)) if (env[name]) values[key] = env[name]
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith('CUESTREAM_') && !RESERVED.has(name)) values[known.get(name) ?? name] = value
   }

@@ -1,5 +1,6 @@
 /** Liveness, readiness and the watchdog, for all stages of a process. */
 import type { Broker } from '../ports/broker.ts'
+import { OutageError } from '../ports/errors.ts'
 import type { Processor } from './define-processor.ts'
 import type { StageMetrics } from './metrics.ts'
 import { groupTopics, type Stage } from './run-processor.ts'
@@ -31,17 +32,28 @@ export function createHealth(options: {
 }): Health {
   const { broker, metrics, now, stallMs } = options
 
+  const knownLag = new Map<string, number>()
+
+  /** While the broker is away, what was known last: metrics and the page stay readable in an outage. */
+  async function lagOf(stage: Stage, processor: Processor): Promise<number> {
+    try {
+      let lagRecords = 0
+      for (const { topic, partition, lagRecords: lag } of await broker.lag(stage.group(), groupTopics(processor))) {
+        lagRecords += lag
+        metrics.lagRecords.set({ processor: stage.name, topic, partition: String(partition) }, lag)
+      }
+      knownLag.set(stage.name, lagRecords)
+      return lagRecords
+    } catch (error) {
+      if (!(error instanceof OutageError)) throw error
+      return knownLag.get(stage.name) ?? 0
+    }
+  }
+
   async function stages(): Promise<StageHealth[]> {
     return Promise.all(
       options.stages.map(async ({ stage, processor }) => {
-        let lagRecords = 0
-        for (const lag of await broker.lag(stage.name, groupTopics(processor))) {
-          lagRecords += lag.lagRecords
-          metrics.lagRecords.set(
-            { processor: stage.name, topic: lag.topic, partition: String(lag.partition) },
-            lag.lagRecords,
-          )
-        }
+        const lagRecords = await lagOf(stage, processor)
         const stalled = lagRecords > 0 && stage.inFlight() === 0 && now() - stage.lastProgressAt() > stallMs
         metrics.stalled.set({ processor: stage.name }, stalled ? 1 : 0)
         return { name: stage.name, state: stage.state(), lagRecords, stalled, inFlight: stage.inFlight() }

@@ -9,13 +9,16 @@
  *                records never meet each other in two handlers (co-partitioned joins)
  *   [prefix]     only the records before the first one that must wait are committed; it and those after come again
  *   [neighbour]  a record that must wait pauses its partition alone; a poison record goes to the dead letters
+ *   [outage]     while a service is away, records wait for it and count no tries
+ *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
+ *                that generation's name
  *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
  *                that record goes to the dead letters as 'crashed'
  */
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { Batch, BatchOutcome, Broker, Consumer, OutputRecord, StoredRecord } from '../ports/broker.ts'
-import { FencedError, InvalidRecordError } from '../ports/errors.ts'
+import { FencedError, InvalidRecordError, OutageError, SetupError } from '../ports/errors.ts'
 import type { Codec } from './codec.ts'
 import { deadLetterName, deadLetterRecord } from './dead-letter.ts'
 import type { Processor } from './define-processor.ts'
@@ -35,6 +38,8 @@ export interface StageOptions<Deps> {
   readonly retry?: RetryPolicy
   /** Crashes on one record before it goes to the dead letters. */
   readonly maxCrashes?: number
+  /** Generation of the store that this stage fills; the group follows it. */
+  readonly generation?: () => Promise<string>
   /** 'restart' in one process; 'exit' rejects `ended`, for a supervisor outside. */
   readonly onCrash?: 'restart' | 'exit'
 }
@@ -43,6 +48,8 @@ export type StageState = 'starting' | 'running' | 'restarting' | 'stopped' | 'cr
 
 export interface Stage {
   readonly name: string
+  /** The consumer group that it runs as now. */
+  group(): string
   /** Resolves after stop(); rejects when the stage crashed for good. */
   readonly ended: Promise<void>
   state(): StageState
@@ -55,6 +62,14 @@ export interface Stage {
 interface Handled {
   readonly record: StoredRecord
   readonly outputs: readonly OutputRecord[]
+}
+
+/** Longest wait between two looks whether a service is back, ms. */
+const OUTAGE_MAX_MS = 2_000
+
+/** @param generation of the store that the stage fills; '' where there is but one. */
+export function groupOf(name: string, generation: string): string {
+  return generation === '' ? name : `${name}@${generation}`
 }
 
 export function groupTopics(processor: Processor): string[] {
@@ -75,6 +90,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   const failures = new Map<string, { offset: number; attempts: number; crashes: number }>()
   const stopping = new AbortController()
   let consumer: Consumer | undefined
+  let group: string = name
+  let outages = 0
   let state: StageState = 'starting'
   let progressAt = now()
   let handling = 0
@@ -113,6 +130,11 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       return outcome.kind === 'done' ? outcome.outputs : []
     }
     if (outcome.kind === 'invalid') return deadLetter(record, outcome.error, 1)
+    if (outcome.kind === 'retry' && outcome.error instanceof OutageError) {
+      metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
+      return { pauseMs: waitOut(outcome.error) }
+    }
+    if (outcome.kind === 'crash' && isGenerationEnd(outcome.error)) return { crash: outcome.error }
     const failure = failuresOf(record)
     if (outcome.kind === 'crash') {
       failure.crashes++
@@ -154,6 +176,14 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     return isDeadLetter ? [] : [letter]
   }
 
+  /** @returns ms until the service is tried again. [outage] */
+  function waitOut(error: OutageError): number {
+    outages++
+    const pauseMs = Math.min(OUTAGE_MAX_MS, retryDelayMs(retry, outages, random, error.retryAfterMs))
+    if (outages === 1) logger.warn({ processor: name, err: error }, 'A service is away: the stage waits for it')
+    return pauseMs
+  }
+
   async function commit(batch: Batch, handled: readonly Handled[]): Promise<void> {
     const last = handled.at(-1)
     if (last === undefined) return
@@ -170,6 +200,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       if (handled.length > 1) for (const one of handled) await commit(batch, [one])
       else await batch.commit(last.record.offset + 1, deadLetter(last.record, error, 1))
     }
+    if (outages > 0) logger.info({ processor: name, tries: outages }, 'The service is back')
+    outages = 0
     progressAt = now()
   }
 
@@ -207,6 +239,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     } catch (error) {
       // Another member owns the partition now and will do the work again.
       if (error instanceof FencedError || batch.signal.aborted) return { next: 'continue' }
+      if (error instanceof OutageError) return { next: 'pause', forMs: waitOut(error) }
       throw error
     }
   }
@@ -214,11 +247,13 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   async function run(): Promise<void> {
     for (let crashes = 0; !stopping.signal.aborted; crashes++) {
       try {
+        group = groupOf(name, (await options.generation?.()) ?? '')
         consumer = await broker.consume({
-          group: name,
+          group,
           topics: groupTopics(processor as Processor),
           maxRecords: processor.maxRecords ?? 16,
           from: processor.start ?? 'earliest',
+          atomic: processor.delivery === 'exactly-once',
           onBatch,
         })
         if (stopping.signal.aborted) await consumer.stop(0)
@@ -231,6 +266,20 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         })
       } catch (error) {
         if (stopping.signal.aborted) return
+        if (isGenerationEnd(error)) {
+          logger.warn(
+            { processor: name, group },
+            'The store was wiped or rebuilt: the stage turns to its new generation',
+          )
+          state = 'restarting'
+          await pause(retryDelayMs(retry, 1, random), stopping.signal)
+          continue
+        }
+        if (error instanceof OutageError) {
+          state = 'restarting'
+          await pause(waitOut(error), stopping.signal)
+          continue
+        }
         logger.error({ processor: name, err: error }, 'A stage crashed')
         if (options.onCrash === 'exit') {
           state = 'crashed'
@@ -249,6 +298,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
 
   return {
     name,
+    group: () => group,
     ended,
     state: () => state,
     lastProgressAt: () => progressAt,
@@ -259,6 +309,10 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       await ended.catch(() => {})
     },
   }
+}
+
+function isGenerationEnd(error: unknown): boolean {
+  return error instanceof SetupError && error.code === 'generation-ended'
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

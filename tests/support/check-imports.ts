@@ -16,6 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   gateway: ['schemas', 'topics', 'ports', 'runtime', 'model'],
   trainer: ['schemas', 'topics', 'ports', 'runtime', 'model'],
   adapters: ['schemas', 'ports', 'model'],
+  services: ['ports'],
 }
 /** Vendor SDKs are named in adapters only. */
 const vendors = [
@@ -24,6 +25,7 @@ const vendors = [
   'onnxruntime-node',
   '@huggingface/tokenizers',
   'kafkajs',
+  '@kafkajs/confluent-schema-registry',
   'ioredis',
   'redis',
   'redis-om',

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url'
 
 const bin = fileURLToPath(new URL('../../cli/bin.js', import.meta.url))
 
+/** The shell's own services are not the product's: a test that wants them says so in `env`. */
+const { KAFKA_BROKERS: _kafka, SCHEMA_REGISTRY_URL: _registry, REDIS_URL: _redis, ...environment } = process.env
+
 export interface ProductProcess {
   readonly url: string
   readonly process: ChildProcess
@@ -23,7 +26,7 @@ export async function startProduct(
   { args = ['up', '--no-samples'], env = {} }: { args?: readonly string[]; env?: Record<string, string> } = {},
 ): Promise<ProductProcess> {
   const child = spawn(process.execPath, [bin, '--data-folder', dataFolder, '--port', '0', ...args], {
-    env: { ...process.env, NO_COLOR: '1', ...env },
+    env: { ...environment, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true, // a group of its own, to be interrupted as one
   })
@@ -58,9 +61,9 @@ export async function startProduct(
 }
 
 /** Runs a command to its end. */
-export async function runCommand(dataFolder: string, args: readonly string[]) {
+export async function runCommand(dataFolder: string, args: readonly string[], env: Record<string, string> = {}) {
   const child = spawn(process.execPath, [bin, '--data-folder', dataFolder, ...args], {
-    env: { ...process.env, NO_COLOR: '1', CUESTREAM_PORT: '0' },
+    env: { ...environment, NO_COLOR: '1', CUESTREAM_PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']

@@ -6,11 +6,13 @@ import { pino } from 'pino'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { openCatalogue } from '../../../adapters/embedded/catalogue.ts'
 import { openJoinState } from '../../../adapters/embedded/join-state.ts'
+import { openVectorIndex } from '../../../adapters/embedded/vector-index.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
 import { keepHouse } from '../../../cli/housekeeping.ts'
 import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { JoinState } from '../../../ports/join-state.ts'
 import type { MediaStore, StoredMedia } from '../../../ports/media.ts'
+import type { VectorIndex } from '../../../ports/vector-index.ts'
 import { uploadsReceived } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -21,14 +23,16 @@ describe('housekeeping', () => {
   const now = Date.now
   const logger = pino({ level: 'silent' })
   let [broker, catalogue, mediaStore, joins] = [] as unknown as [EmbeddedBroker, Catalogue, MediaStore, JoinState]
+  let index: VectorIndex
   before(async () => {
     broker = await EmbeddedBroker.open({ dataFolder: folder })
     await broker.ensureTopics([uploadsReceived])
     catalogue = openCatalogue({ folder: join(folder, 'catalogue') })
     mediaStore = await openFileMediaStore({ folder: join(folder, 'media') })
     joins = openJoinState(join(folder, 'joins'))
+    index = await openVectorIndex({ folder: join(folder, 'index') })
   })
-  after(() => Promise.all([broker.close(), catalogue.close(), joins.close()]))
+  after(() => Promise.all([broker.close(), catalogue.close(), joins.close(), index.close()]))
 
   const put = (text: string) =>
     mediaStore.put(
@@ -55,7 +59,7 @@ describe('housekeeping', () => {
     rights: { licence: null, territories: [], explicit: false },
     receivedAt: 1,
   })
-  const run = () => keepHouse({ broker, catalogue, mediaStore, joins, logger, now })
+  const run = () => keepHouse({ broker, catalogue, index, mediaStore, joins, logger, now })
 
   test('media that no upload uses any more are removed, and used or young ones stay', async () => {
     const used = await putLongAgo('used')

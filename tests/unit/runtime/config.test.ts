@@ -56,6 +56,24 @@ describe('configuration', () => {
     }, TypeError)
   })
 
+  test('Kafka, its registry and Redis are chosen together, by the names that other tools give them too', () => {
+    const services = { KAFKA_BROKERS: 'a:1,b:2', SCHEMA_REGISTRY_URL: 'http://r:8081', REDIS_URL: 'rediss://s:6379' }
+    assert.deepEqual(loadConfig({ env: services }).kafkaBrokers, ['a:1', 'b:2'])
+    const bad = { KAFKA_BROKERS: 'a:1', REDIS_URL: 'http://s', CUESTREAM_KAFKA_SASL_MECHANISM: 'plain' }
+    assert.throws(
+      () => loadConfig({ env: bad }),
+      (error: Error) => {
+        for (const part of [
+          'REDIS_URL: must be like redis://',
+          'SCHEMA_REGISTRY_URL: is needed with KAFKA_BROKERS',
+          'CUESTREAM_KAFKA_SASL_PASSWORD_FILE or CUESTREAM_KAFKA_SASL_PASSWORD: is needed',
+        ])
+          assert.ok(error.message.includes(part), `${part}: ${error.message}`)
+        return true
+      },
+    )
+  })
+
   test('docs/configuration.md is the table that the schema gives', () => {
     const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8')
     assert.ok(page.includes(configurationTable()), 'run `npm run docs`')

@@ -6,7 +6,7 @@ import { Registry } from 'prom-client'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import type { OutputRecord } from '../../../ports/broker.ts'
-import { InvalidRecordError, RetryableError } from '../../../ports/errors.ts'
+import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../../ports/errors.ts'
 import { type Codec, createCodec } from '../../../runtime/codec.ts'
 import { deadLetterName } from '../../../runtime/dead-letter.ts'
 import { defineProcessor, type Processor } from '../../../runtime/define-processor.ts'
@@ -27,6 +27,8 @@ interface StartOptions {
   retry?: RetryPolicy
   maxCrashes?: number
   now?: () => number
+  generation?: () => Promise<string>
+  from?: 'earliest'
   /** Written with each takedown. */
   reasonOf?: (key: string) => string
 }
@@ -62,7 +64,7 @@ describe('the loop of a stage', () => {
       from: [uploadsReceived],
       to: [uploadsRemoved],
       delivery: 'exactly-once',
-      start: 'latest',
+      start: options.from ?? 'latest',
       concurrency: options.concurrency ?? 1,
       maxRecords: options.maxRecords ?? 16,
       async handle({ key }, _deps: object, { attempt, signal }) {
@@ -85,6 +87,7 @@ describe('the loop of a stage', () => {
       retry: options.retry ?? { maxAttempts: 3, baseMs: 1, maxMs: 2 },
       maxCrashes: options.maxCrashes ?? 2,
       onCrash: options.onCrash ?? 'restart',
+      ...(options.generation === undefined ? {} : { generation: options.generation }),
     })
     stages.push(stage)
     await until('the stage to run', async () => stage.state() === 'running')
@@ -187,6 +190,38 @@ describe('the loop of a stage', () => {
     await produce(['never', 5], ['after-never', 5])
     await written('after-never')
     assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('never'))
+  })
+
+  test('while a service is away, a record waits for it however often it fails, and never goes to the dead letters', async () => {
+    let tries = 0
+    await start(() => {
+      if (++tries <= 10) throw new OutageError('store-away', 'The store does not answer')
+    })
+    await produce(['through-an-outage', 0])
+    await written('through-an-outage')
+    assert.equal(tries, 11)
+    assert.ok(!(await keysOn(deadLetterName(uploadsReceived.name))).includes('through-an-outage'))
+  })
+
+  test('a stage that fills a store reads its topic from the start for each generation of the store', async () => {
+    await produce(['of-all-generations', 0])
+    const generations = ['', 'second']
+    const seen: string[] = []
+    const { stage } = await start(
+      (key) => {
+        if (key !== 'of-all-generations') return
+        seen.push(generations[0]!)
+        if (generations.length === 1) return
+        generations.shift()
+        throw new SetupError('generation-ended', 'The store was wiped')
+      },
+      { from: 'earliest', generation: async () => generations[0]!, onCrash: 'exit' },
+    )
+    await until('the second generation', async () => seen.length === 2)
+    assert.deepEqual(seen, ['', 'second'])
+    assert.equal(stage.group(), `${stage.name}@second`)
+    await until('its offset', async () => (await lag(stage.group())) === 0)
+    assert.ok((await lag(stage.name)) > 0, 'the first group has committed nothing')
   })
 
   test('a bug restarts the stage, the record comes again, and a record that crashes it each time is given up', async () => {

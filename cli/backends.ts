@@ -1,0 +1,144 @@
+/**
+ * Which engines stand behind the ports: Kafka, its registry and Redis where the configuration names them, else the
+ * embedded ones of the data folder. Adapters that are not chosen are not even loaded.
+ */
+import { readFile } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import type { KafkaOptions } from '../adapters/kafka/broker.ts'
+import type { Broker } from '../ports/broker.ts'
+import type { Catalogue } from '../ports/catalogue.ts'
+import { SetupError } from '../ports/errors.ts'
+import type { JoinState } from '../ports/join-state.ts'
+import type { SchemaRegistry } from '../ports/schema-registry.ts'
+import type { VectorIndex } from '../ports/vector-index.ts'
+import type { Config } from '../runtime/config.ts'
+import { dataPaths } from './paths.ts'
+
+export interface Backends {
+  readonly broker: Broker
+  readonly schemaRegistry: SchemaRegistry
+  readonly index: VectorIndex
+  readonly catalogue: Catalogue
+  readonly joins: JoinState
+}
+
+/** Keeps what is opened so that it is closed again, last first, whatever fails on the way. */
+export type Opened = <T>(resource: T, close: (resource: T) => Promise<unknown>) => T
+
+/** Whether several processes may share the pipeline: the embedded engines belong to one process. */
+export const isShared = (config: Config): boolean => config.kafkaBrokers.length > 0
+
+export function openBackends(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
+  return isShared(config) ? openServices(config, logger, opened) : openEmbedded(config, logger, opened)
+}
+
+async function openEmbedded(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
+  const { EmbeddedBroker } = await import('../adapters/embedded/broker.ts')
+  const { openCatalogue } = await import('../adapters/embedded/catalogue.ts')
+  const { openJoinState } = await import('../adapters/embedded/join-state.ts')
+  const { EmbeddedSchemaRegistry } = await import('../adapters/embedded/schema-registry.ts')
+  const { openVectorIndex } = await import('../adapters/embedded/vector-index.ts')
+  const { dataFolder, exactBelowRows: exactBelow } = config
+  const paths = dataPaths(dataFolder)
+  const onError = (err: unknown) => logger.error({ err }, 'The broker failed where no caller waits')
+  return {
+    broker: opened(await EmbeddedBroker.open({ dataFolder, onError }), (broker) => broker.close()),
+    schemaRegistry: opened(new EmbeddedSchemaRegistry({ dataFolder }), (registry) => registry.close()),
+    index: opened(await openVectorIndex({ folder: paths.index, exactBelow }), (index) => index.close()),
+    catalogue: opened(openCatalogue({ folder: paths.catalogue }), (catalogue) => catalogue.close()),
+    joins: opened(openJoinState(paths.joins), (joins) => joins.close()),
+  }
+}
+
+async function openServices(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
+  const { openKafkaBroker } = await import('../adapters/kafka/broker.ts')
+  const { openConfluentRegistry } = await import('../adapters/confluent/schema-registry.ts')
+  const { openRedis } = await import('../adapters/redis/connection.ts')
+  const { openRedisCatalogue } = await import('../adapters/redis/catalogue.ts')
+  const { openRedisJoinState } = await import('../adapters/redis/join-state.ts')
+  const { openRedisVectorIndex } = await import('../adapters/redis/vector-index.ts')
+  const { openShardedVectorIndex } = await import('../adapters/redis/sharded-vector-index.ts')
+  const onError = (what: string) => (err: unknown) => logger.warn({ err }, `${what} failed where no caller waits`)
+
+  const broker = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (b) => b.close())
+  const registryPassword = await secret(config, 'schemaRegistryPassword')
+  const schemaRegistry = opened(
+    openConfluentRegistry({
+      url: config.schemaRegistryUrl!,
+      ...(config.schemaRegistryUsername === undefined ? {} : { username: config.schemaRegistryUsername }),
+      ...(registryPassword === undefined ? {} : { password: registryPassword }),
+    }),
+    (registry) => registry.close(),
+  )
+  const password = await secret(config, 'redisPassword')
+  const ca = await certificate(config, 'redisTlsCaFile')
+  const redisOptions = (url: string) => ({
+    url,
+    keyPrefix: config.redisKeyPrefix,
+    onError: onError('Redis'),
+    ...(config.redisUsername === undefined ? {} : { username: config.redisUsername }),
+    ...(password === undefined ? {} : { password }),
+    ...(ca === undefined ? {} : { tls: { ca } }),
+  })
+  const redisUrl = config.redisUrl!
+  const shardUrls = config.redisIndexUrls.length > 0 ? config.redisIndexUrls : [redisUrl]
+  const shards: VectorIndex[] = []
+  for (const url of shardUrls) {
+    shards.push(opened(await openRedisVectorIndex(redisOptions(url)), (shard) => shard.close()))
+  }
+  const redis = opened(await openRedis(redisOptions(redisUrl)), async (connection) => connection.disconnect())
+  return {
+    broker,
+    schemaRegistry,
+    index: shards.length === 1 ? shards[0]! : openShardedVectorIndex(shards),
+    catalogue: opened(await openRedisCatalogue(redisOptions(redisUrl)), (catalogue) => catalogue.close()),
+    joins: opened(openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) => joins.close()),
+  }
+}
+
+export async function kafkaOptions(config: Config, logger: Logger): Promise<KafkaOptions> {
+  const { kafkaTls, kafkaSaslMechanism: mechanism, kafkaSaslUsername: username } = config
+  const ca = await certificate(config, 'kafkaTlsCaFile')
+  const cert = await certificate(config, 'kafkaTlsCertFile')
+  const key = await certificate(config, 'kafkaTlsKeyFile')
+  const files = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) }
+  const tls = Object.keys(files).length > 0 ? files : kafkaTls
+  const password = await secret(config, 'kafkaSaslPassword')
+  return {
+    brokers: config.kafkaBrokers,
+    clientId: 'cuestream',
+    sessionTimeoutMs: config.kafkaSessionMs,
+    onError: (err: unknown) => logger.warn({ err }, 'Kafka failed where no caller waits'),
+    logger,
+    ...(tls === false ? {} : { tls }),
+    ...(mechanism && username && password ? { sasl: { mechanism, username, password } } : {}),
+    ...(config.kafkaReplication === undefined ? {} : { replicationFactor: config.kafkaReplication }),
+  }
+}
+
+/** @throws SetupError 'bad-config' when the file cannot be read; the message holds its name, never what is in it. */
+async function secret(
+  config: Config,
+  key: 'kafkaSaslPassword' | 'schemaRegistryPassword' | 'redisPassword',
+): Promise<string | undefined> {
+  const file = config[`${key}File`]
+  return file === undefined ? config[key] : (await contents(file, `${key}File`)).trimEnd()
+}
+
+async function certificate(
+  config: Config,
+  key: 'kafkaTlsCaFile' | 'kafkaTlsCertFile' | 'kafkaTlsKeyFile' | 'redisTlsCaFile',
+): Promise<string | undefined> {
+  const file = config[key]
+  return file === undefined ? undefined : contents(file, key)
+}
+
+async function contents(file: string, key: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    throw new SetupError('bad-config', `${key}: ${file} cannot be read: ${(cause as NodeJS.ErrnoException).code}`, {
+      cause,
+    })
+  }
+}
