@@ -7,11 +7,17 @@
  * goes to that partition with that id.
  * Delivery: latency first, no transaction: a lost request is the caller's to repeat, and one past its deadline is
  * dropped, never answered late.
- * Fails: a request that cannot be answered (unknown video, features that the towers refuse, …) is answered with `error`;
- * nothing goes to the dead letters but what does not decode.
+ * Fails: a request that cannot be answered (unknown video, features that the towers refuse, the index away or being
+ * rebuilt, …) is answered with `error` at once, for by the time of another try nobody would wait for it; nothing goes to
+ * the dead letters but what does not decode.
  */
-
-import { InvalidRecordError, InvalidRequestError } from '../../ports/errors.ts'
+import {
+  type CuestreamError,
+  InvalidRecordError,
+  InvalidRequestError,
+  RetryableError,
+  SetupError,
+} from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import { recommendationsAnswered, recommendationsRequested } from '../../topics/topics.ts'
 import { type RankTracksDeps, rankTracks } from './rank-tracks.ts'
@@ -43,10 +49,21 @@ export const answerRecommendations = defineProcessor({
         recommendationsAnswered.record(key, { requestId: key, error: null, ...answer, answeredAt: deps.now() }, reply),
       ]
     } catch (error) {
-      if (!(error instanceof InvalidRequestError || error instanceof InvalidRecordError)) throw error
+      if (!isAnswer(error)) throw error
       const { code, message } = error
       const refused = { release: null, total: 0, results: [], nextCursor: null, answeredAt: deps.now() }
       return [recommendationsAnswered.record(key, { requestId: key, error: { code, message }, ...refused }, reply)]
     }
   },
 })
+
+/** Errors that tell the caller something; the others are this stage's own. */
+function isAnswer(error: unknown): error is CuestreamError {
+  return (
+    error instanceof InvalidRequestError ||
+    error instanceof InvalidRecordError ||
+    error instanceof RetryableError ||
+    // A store that was wiped: its index is there again once the projection has begun.
+    (error instanceof SetupError && (error.code === 'unknown-index' || error.code === 'generation-ended'))
+  )
+}

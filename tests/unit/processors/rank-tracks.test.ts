@@ -6,7 +6,7 @@ import { openVectorIndex } from '../../../adapters/embedded/vector-index.ts'
 import { unit, weightedSum } from '../../../model/vector.ts'
 import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { ReleaseTowers, TextEncoder } from '../../../ports/encoder.ts'
-import { ShapeError } from '../../../ports/errors.ts'
+import { OutageError, ShapeError } from '../../../ports/errors.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
 import { answerRecommendations } from '../../../processors/answer-recommendations/answer-recommendations.ts'
 import { encodeCursor } from '../../../processors/answer-recommendations/cursor.ts'
@@ -134,6 +134,22 @@ describe('ranking', () => {
     await driver.pipe(request)
     assert.equal((await driver.records(recommendationsAnswered))[0]?.value?.error?.code, 'bad-shape')
     assert.deepEqual(driver.deadLetters(recommendationsRequested), [])
+  })
+
+  test('a request that meets a store that is away, or wiped, is told so at once', async () => {
+    const away = async (): Promise<ReleaseTowers> => {
+      throw new OutageError('redis-unavailable', 'Redis does not answer')
+    }
+    const wiped = async () => ({ ...towers, release: 'wiped' })
+    for (const [currentTowers, code] of [
+      [away, 'redis-unavailable'],
+      [wiped, 'unknown-index'],
+    ] as const) {
+      const deps = { index, catalogue, textEncoder, currentTowers, now: () => 1 }
+      const driver = createTestDriver([wire(answerRecommendations, deps)])
+      await driver.pipe(recommendationsRequested.record('q10', { ...QUERY, requestId: 'q10', text: 'calm' }))
+      assert.equal((await driver.records(recommendationsAnswered))[0]?.value?.error?.code, code)
+    }
   })
 
   test('of a video and words the heavier decides', async () => {
