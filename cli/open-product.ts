@@ -28,7 +28,7 @@ import { materializeTriplets } from '../processors/materialize-triplets/material
 import { processors } from '../processors/registry.ts'
 import { type Codec, createCodec } from '../runtime/codec.ts'
 import type { Config } from '../runtime/config.ts'
-import { createHealth, type Health } from '../runtime/health.ts'
+import { createHealth, type Health, startWatchdog } from '../runtime/health.ts'
 import { createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type Stage } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
@@ -180,6 +180,8 @@ export async function openProduct(
       stallMs: config.stallSeconds * 1_000,
       checks: { release: async () => void (await releases.current()) },
     })
+    const watchdog = { health, stages: running.map(({ stage }) => stage), stallMs: config.stallSeconds * 1_000, logger }
+    opened(startWatchdog(watchdog), async (stopWatching) => stopWatching())
     const fetchMedia =
       config.mediaHosts.length === 0
         ? undefined

@@ -1,4 +1,5 @@
 /** Liveness, readiness and the watchdog, for all stages of a process. */
+import type { Logger } from 'pino'
 import type { Broker } from '../ports/broker.ts'
 import { OutageError } from '../ports/errors.ts'
 import type { Processor } from './define-processor.ts'
@@ -9,7 +10,7 @@ export interface StageHealth {
   readonly name: string
   readonly state: string
   readonly lagRecords: number
-  /** Lag without a commit for `stallMs`, and nothing in a handler. */
+  /** Lag for `stallMs` without a commit, and nothing in a handler. */
   readonly stalled: boolean
   readonly inFlight: number
 }
@@ -33,6 +34,8 @@ export function createHealth(options: {
   const { broker, metrics, now, stallMs } = options
 
   const knownLag = new Map<string, number>()
+  /** Since when each stage has had lag: an idle stage's last commit says nothing of a record that has just come. */
+  const lagSince = new Map<string, number>()
 
   /** While the broker is away, what was known last: metrics and the page stay readable in an outage. */
   async function lagOf(stage: Stage, processor: Processor): Promise<number> {
@@ -54,7 +57,10 @@ export function createHealth(options: {
     return Promise.all(
       options.stages.map(async ({ stage, processor }) => {
         const lagRecords = await lagOf(stage, processor)
-        const stalled = lagRecords > 0 && stage.inFlight() === 0 && now() - stage.lastProgressAt() > stallMs
+        if (lagRecords === 0) lagSince.delete(stage.name)
+        else if (!lagSince.has(stage.name)) lagSince.set(stage.name, now())
+        const idleSince = Math.max(stage.lastProgressAt(), lagSince.get(stage.name) ?? 0)
+        const stalled = lagRecords > 0 && stage.inFlight() === 0 && now() - idleSince > stallMs
         metrics.stalled.set({ processor: stage.name }, stalled ? 1 : 0)
         return { name: stage.name, state: stage.state(), lagRecords, stalled, inFlight: stage.inFlight() }
       }),
@@ -80,4 +86,35 @@ export function createHealth(options: {
       return { ready: Object.values(checks).every((state) => state === 'ok'), checks }
     },
   }
+}
+
+/**
+ * Looks at every stage four times a `stallMs`, and restarts one that has stalled: a client that lost its group without
+ * noticing comes back so. The gauge of stalled stages is the alarm. @returns how to stop it.
+ */
+export function startWatchdog(options: {
+  health: Health
+  stages: readonly Stage[]
+  stallMs: number
+  logger: Logger
+}): () => void {
+  const { health, stages, logger } = options
+  let looking = false
+  const look = async () => {
+    if (looking) return
+    looking = true
+    try {
+      for (const { name, stalled, lagRecords } of await health.stages()) {
+        if (!stalled) continue
+        logger.error({ processor: name, lagRecords }, 'A stage has lag and makes no progress: it is restarted')
+        await stages.find((stage) => stage.name === name)?.restart()
+      }
+    } catch (error) {
+      logger.error({ err: error }, 'The watchdog could not look at the stages')
+    } finally {
+      looking = false
+    }
+  }
+  const timer = setInterval(() => void look(), options.stallMs / 4).unref()
+  return () => clearInterval(timer)
 }

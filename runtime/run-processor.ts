@@ -56,6 +56,8 @@ export interface Stage {
   /** Unix epoch ms of the last commit, or of the start. */
   lastProgressAt(): number
   inFlight(): number
+  /** Leaves the group and joins it anew, from the committed offsets. */
+  restart(): Promise<void>
   stop(graceMs?: number): Promise<void>
 }
 
@@ -303,6 +305,10 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     state: () => state,
     lastProgressAt: () => progressAt,
     inFlight: () => handling,
+    async restart() {
+      progressAt = now()
+      await consumer?.stop(0)
+    },
     async stop(graceMs = 5_000) {
       stopping.abort()
       await consumer?.stop(graceMs)

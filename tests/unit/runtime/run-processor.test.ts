@@ -10,7 +10,7 @@ import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../
 import { type Codec, createCodec } from '../../../runtime/codec.ts'
 import { deadLetterName } from '../../../runtime/dead-letter.ts'
 import { defineProcessor, type Processor } from '../../../runtime/define-processor.ts'
-import { createHealth } from '../../../runtime/health.ts'
+import { createHealth, startWatchdog } from '../../../runtime/health.ts'
 import { createStageMetrics } from '../../../runtime/metrics.ts'
 import type { RetryPolicy } from '../../../runtime/retry.ts'
 import { runProcessor, type Stage } from '../../../runtime/run-processor.ts'
@@ -337,16 +337,31 @@ describe('the loop of a stage', () => {
       stallMs: 60_000,
     })
     assert.deepEqual(await health.ready(), { ready: true, checks: { [stage.name]: 'ok' } })
+    clock = 61_000
     await produce(['stuck', 4])
     await until(
       'the record to wait',
       async () => (await health.stages())[0]!.lagRecords === 1 && stage.inFlight() === 0,
     )
-    assert.equal((await health.stages())[0]!.stalled, false)
-    clock = 61_000
+    assert.equal((await health.stages())[0]!.stalled, false, 'its last commit is long ago, but the lag is new')
+    clock += 61_000
     assert.equal((await health.stages())[0]!.stalled, true)
     assert.match(await metricsRegistry.metrics(), /cuestream_consumer_lag_records\{.*partition="4"\} 1/)
     await stage.stop(0)
     assert.equal((await health.ready()).ready, false)
+  })
+
+  test('the watchdog restarts a stage that has lag and makes no progress, and it goes on', async () => {
+    let tries = 0
+    const { stage, processor, metrics } = await start(() => {
+      if (++tries === 1) throw new RetryableError('busy', 'later', { retryAfterMs: 600_000 })
+    })
+    const stages = [{ stage, processor: processor as Processor }]
+    const health = createHealth({ stages, broker, metrics, now: Date.now, stallMs: 200 })
+    const stopWatching = startWatchdog({ health, stages: [stage], stallMs: 200, logger: pino({ level: 'silent' }) })
+    await produce(['watched', 5])
+    await written('watched')
+    stopWatching()
+    assert.equal(tries, 2)
   })
 })
