@@ -26,7 +26,8 @@ export interface TopicAdmin {
   names(): Promise<readonly string[]>
   /** Topics that are not there are left out. `config` holds every key that `wanted` knows, defaults too. */
   describe(names: readonly string[]): Promise<readonly TopicDescription[]>
-  create(topic: TopicDescription): Promise<void>
+  /** @throws SetupError 'bad-topic' for what the broker refuses, naming it. */
+  create(topics: readonly TopicDescription[]): Promise<void>
   /** @throws SetupError 'unknown-topic' | 'bad-topic' for a value that the broker refuses. */
   alter(name: string, config: Readonly<Record<string, string>>): Promise<void>
   /** Nothing happens where there are as many or more. @throws SetupError 'unknown-topic' */

@@ -1,0 +1,23 @@
+import { Kafka, logLevel } from 'kafkajs'
+import { openKafkaTopicAdmin } from '../../adapters/kafka/topic-admin.ts'
+import type { TopicAdmin } from '../../ports/topic-admin.ts'
+import { testServices } from '../support/services.ts'
+import { topicAdminConformance } from './topic-admin.ts'
+
+const { kafkaBrokers } = await testServices()
+const kafka = new Kafka({ brokers: kafkaBrokers, logLevel: logLevel.NOTHING })
+let admin: TopicAdmin
+topicAdminConformance('Apache Kafka', {
+  async open() {
+    admin = await openKafkaTopicAdmin(kafka)
+    return admin
+  },
+  async close(prefix) {
+    const topics = (await admin.names()).filter((name) => name.startsWith(prefix))
+    await admin.close()
+    const cleaner = kafka.admin()
+    await cleaner.connect()
+    await cleaner.deleteTopics({ topics })
+    await cleaner.disconnect()
+  },
+})
