@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { KafkaOptions } from '../adapters/kafka/broker.ts'
+import { prefixedBroker } from '../adapters/prefixed-broker.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
 import { SetupError } from '../ports/errors.ts'
@@ -60,7 +61,7 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   const { openShardedVectorIndex } = await import('../adapters/redis/sharded-vector-index.ts')
   const onError = (what: string) => (err: unknown) => logger.warn({ err }, `${what} failed where no caller waits`)
 
-  const broker = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (b) => b.close())
+  const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
   const registryPassword = await secret(config, 'schemaRegistryPassword')
   const schemaRegistry = opened(
     openConfluentRegistry({
@@ -88,7 +89,7 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   }
   const redis = opened(await openRedis(redisOptions(redisUrl)), async (connection) => connection.disconnect())
   return {
-    broker,
+    broker: prefixedBroker(kafka, config.kafkaPrefix),
     schemaRegistry,
     index: shards.length === 1 ? shards[0]! : openShardedVectorIndex(shards),
     catalogue: opened(await openRedisCatalogue(redisOptions(redisUrl)), (catalogue) => catalogue.close()),

@@ -93,6 +93,11 @@ const shape = {
   kafkaSessionMs: integer(1_000, 300_000)
     .default(10_000)
     .describe('A member of a group that is silent for this long is given up, and others take its partitions.'),
+  kafkaPrefix: z
+    .string()
+    .regex(/^[a-zA-Z0-9._-]{0,64}$/, 'may have letters, digits, . _ and - only, 64 at most')
+    .default('')
+    .describe('Begins the names of topics and groups, on a cluster that others use too.'),
   schemaRegistryUrl: url(/^https?:$/, 'http://host:8081')
     .optional()
     .describe('Confluent-compatible schema registry; needed with kafkaBrokers.'),
