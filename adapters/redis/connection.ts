@@ -1,0 +1,163 @@
+/**
+ * A connection to Redis on which no command waits forever or is sent twice.
+ *
+ *   [deadline]   each command rejects after `commandTimeoutMs`; a socket that is silent for three times as long while
+ *                replies are due is given up
+ *   [no queue]   while the connection is away commands reject at once, and what was in flight rejects when it breaks: it
+ *                may or may not have been done, so callers repeat only what is idempotent
+ *   [reconnect]  goes on for ever, with bounded exponential backoff and jitter
+ *   [errors]     `asked` and `askedAll` turn what the server or the socket says into the classes of ports/errors.ts; no
+ *                error keeps the arguments of its command (credentials, vectors)
+ *
+ * RESP2, because replies of FT.* differ between the protocols. Keys are not prefixed here: the client knows neither the
+ * keys of FT.* nor those that a script makes.
+ */
+import { type ChainableCommander, Redis, ReplyError } from 'ioredis'
+import { OutageError, SetupError } from '../../ports/errors.ts'
+import { withDeadline } from '../with-deadline.ts'
+
+export interface RedisOptions {
+  /** redis:// or rediss://, with port and database number if they are not 6379 and 0. */
+  readonly url: string
+  readonly username?: string
+  readonly password?: string
+  /** PEM texts; `true` for the system's authorities. */
+  readonly tls?: boolean | { readonly ca?: string; readonly cert?: string; readonly key?: string }
+  /** Before every key and index name of ours. Default 'cuestream:'. */
+  readonly keyPrefix?: string
+  /** Default 2,000. */
+  readonly commandTimeoutMs?: number
+  /** What no caller waits for: the connection lost and tried again, work in the background. */
+  readonly onError: (error: Error) => void
+}
+
+export const DEFAULT_KEY_PREFIX = 'cuestream:'
+export const DEFAULT_COMMAND_TIMEOUT_MS = 2_000
+
+const BACKOFF_BASE_MS = 50
+const BACKOFF_MAX_MS = 2_000
+const SILENT_TIMEOUTS = 3
+/** Opening takes a TCP connection, a handshake and a question. */
+const OPEN_TIMEOUTS = 3
+
+/** @throws OutageError 'redis-unavailable'; SetupError 'redis-denied' for credentials | 'bad-redis-url'. */
+export async function openRedis(options: RedisOptions): Promise<Redis> {
+  const { commandTimeoutMs = DEFAULT_COMMAND_TIMEOUT_MS, onError, tls, username, password } = options
+  const { host, port, db, ...fromUrl } = readUrl(options.url)
+  const where = `${host}:${port}`
+  const secure = tls === undefined ? fromUrl.secure : tls !== false
+  const redis = new Redis({
+    host,
+    port,
+    db,
+    ...definedOnly({ username: username ?? fromUrl.username, password: password ?? fromUrl.password }),
+    ...(secure ? { tls: { servername: host, ...(typeof tls === 'object' ? definedOnly(tls) : {}) } } : {}),
+    protocol: 2,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0, // what is in flight rejects with the connection
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: commandTimeoutMs,
+    socketTimeout: SILENT_TIMEOUTS * commandTimeoutMs,
+    retryStrategy: reconnectDelayMs,
+  })
+  let last: Error | undefined
+  let opening = true
+  redis.on('error', (error: Error) => {
+    last = redisError(error, where)
+    if (!opening) onError(last)
+  })
+  const late = () => new OutageError('redis-unavailable', `Redis at ${where} does not answer; waiting for it.`)
+  try {
+    await withDeadline(redis.connect(), OPEN_TIMEOUTS * commandTimeoutMs, late)
+  } catch (error) {
+    redis.disconnect()
+    throw last ?? redisError(error, where)
+  }
+  opening = false
+  return redis
+}
+
+/** The reply of one command, or its error as the ports know it. */
+export async function asked<T>(reply: Promise<T>): Promise<T> {
+  try {
+    return await reply
+  } catch (error) {
+    throw redisError(error)
+  }
+}
+
+/** The replies of a pipeline, in order. @throws what its first failed command would */
+export async function askedAll(pipeline: ChainableCommander): Promise<unknown[]> {
+  const replies = (await asked(pipeline.exec())) ?? []
+  return replies.map(([error, reply]) => {
+    if (error !== null) throw redisError(error)
+    return reply
+  })
+}
+
+/** First word of the replies that tell of a server that cannot serve now. */
+const OUTAGES = new Set(
+  'LOADING READONLY CLUSTERDOWN MASTERDOWN OOM BUSY MISCONF NOREPLICAS TRYAGAIN UNBLOCKED'.split(' '),
+)
+const DENIALS = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM'])
+
+/**
+ * @returns OutageError 'redis-unavailable' when Redis is away, cannot serve or did not answer in time; SetupError
+ * 'redis-denied' for credentials and rights; another reply of the server as it is, without its command.
+ */
+export function redisError(error: unknown, where?: string): Error {
+  if (!(error instanceof Error) || error instanceof OutageError || error instanceof SetupError) return error as Error
+  const cause = withoutCommand(error)
+  const redis = where === undefined ? 'Redis' : `Redis at ${where}`
+  if (!(error instanceof ReplyError)) {
+    return new OutageError('redis-unavailable', `${redis} is away: ${cause.message}`, { cause })
+  }
+  const code = error.message.split(' ', 1)[0]!
+  if (OUTAGES.has(code) || error.message.startsWith('ERR max number of clients')) {
+    return new OutageError('redis-unavailable', `${redis} cannot serve now: ${cause.message}`, { cause })
+  }
+  if (DENIALS.has(code)) {
+    const message = `${redis} refuses the credentials, or what they may do (${code}); check user, password and ACL.`
+    return new SetupError('redis-denied', message)
+  }
+  return cause
+}
+
+/** ioredis keeps the whole command, AUTH with its password too, on the error, where a logger would print it. */
+function withoutCommand(error: Error): Error {
+  const bare = new Error(error.message || (error as NodeJS.ErrnoException).code || error.name)
+  bare.name = error.name
+  if (error.stack !== undefined) bare.stack = error.stack
+  return bare
+}
+
+function reconnectDelayMs(attempt: number): number {
+  const delayMs = Math.min(BACKOFF_BASE_MS * 2 ** Math.min(attempt - 1, 10), BACKOFF_MAX_MS)
+  return delayMs / 2 + Math.random() * (delayMs / 2)
+}
+
+function readUrl(text: string) {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const db = Number(url?.pathname.slice(1) || 0)
+  if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || !url.hostname || !Number.isInteger(db)) {
+    // The text is not repeated: it may hold a password.
+    throw new SetupError(
+      'bad-redis-url',
+      'The address of Redis must look like redis://host:6379 or rediss://host:6379/0.',
+    )
+  }
+  return {
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(url.port || 6379),
+    db,
+    username: decodeURIComponent(url.username) || undefined,
+    password: decodeURIComponent(url.password) || undefined,
+    secure: url.protocol === 'rediss:',
+  }
+}
+
+function definedOnly<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never
+}
