@@ -68,15 +68,21 @@ export class BrokerLog {
   }
 
   /**
-   * Creates topics, adds partitions, takes over changed limits. @returns names of topics that got more partitions.
-   * @throws SetupError 'topic-changed' when a topic would turn from compacted to timed retention or back.
+   * Creates topics, adds partitions, takes over changed limits; a topic that turns from timed to compacted is compacted
+   * at once. @returns names of topics that got more partitions.
+   * @throws SetupError 'topic-changed' when a topic would turn from compacted to timed retention, or has records that
+   * cannot be compacted.
    */
   async ensureTopics(topics: readonly TopicSettings[]): Promise<readonly string[]> {
     const states = await this.transact(() => {
       const known = new Map([...this.#topics.getRange()].map(({ key, value }) => [key, value]))
       let lastId = Math.max(0, ...[...known.values()].map(({ id }) => id))
       return topics.map((topic) => {
-        const state = nextState(topic, known.get(topic.name), () => ++lastId)
+        const earlier = known.get(topic.name)
+        const state = nextState(topic, earlier, () => ++lastId)
+        if (earlier !== undefined && earlier.retention !== 'compacted' && state.retention === 'compacted') {
+          this.#compactWhole(earlier)
+        }
         this.#topics.put(state.name, state)
         return state
       })
@@ -190,12 +196,31 @@ export class BrokerLog {
     return positions
   }
 
-  #compact({ topic, partition, key, tombstone }: PreparedRecord, offset: number, atKey: Buffer): void {
+  #compact({ topic, partition, key, tombstone }: Omit<PreparedRecord, 'bytes'>, offset: number, atKey: Buffer): void {
     const latest = latestKey(topic.id, partition, key!)
     const earlier = this.#latest.get(latest)
     if (earlier !== undefined) this.#records.remove(logKey(topic.id, partition, earlier))
     this.#latest.put(latest, offset)
     if (tombstone) this.#tombstones.put(tombstoneKey(this.#now(), atKey), latest)
+  }
+
+  /** Inside a transaction only. */
+  #compactWhole(topic: TopicState): void {
+    for (let partition = 0; partition < topic.partitions; partition++) {
+      const records = [...this.#records.getRange(this.#rangeOf(topic, partition, 0))].map(({ key, value }) => {
+        const record = decodeRecord(topic.name, partition, offsetOfLogKey(key), value)
+        return { key: record.key, offset: record.offset, tombstone: record.value === null, at: Buffer.from(key) }
+      })
+      for (const { key, offset, tombstone, at } of records) {
+        if (key === null) {
+          throw new SetupError(
+            'topic-changed',
+            `topic ${topic.name} cannot be compacted: its record ${partition}/${offset} has no key; define a new version of the topic`,
+          )
+        }
+        this.#compact({ topic, partition, key, tombstone }, offset, at)
+      }
+    }
   }
 
   /** Wakes whoever waits for these partitions. To be called once their transaction is visible. */
@@ -339,10 +364,10 @@ function nextState(topic: TopicSettings, earlier: TopicState | undefined, newId:
   if (!Number.isInteger(topic.partitions) || topic.partitions < 1 || topic.partitions > MOST_PARTITIONS) {
     throw new SetupError('bad-topic', `topic ${name} asks for ${topic.partitions} partitions`)
   }
-  if (earlier !== undefined && (earlier.retention === 'compacted') !== (retention === 'compacted')) {
+  if (earlier !== undefined && earlier.retention === 'compacted' && retention !== 'compacted') {
     throw new SetupError(
       'topic-changed',
-      `topic ${name} cannot change between compacted and timed retention; define a new version of the topic`,
+      `topic ${name} is compacted and cannot change to timed retention; define a new version of the topic`,
     )
   }
   const partitions = Math.max(topic.partitions, earlier?.partitions ?? 0)

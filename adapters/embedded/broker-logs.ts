@@ -63,6 +63,13 @@ export class BrokerLogs {
     return [...this.#durable.topics(), ...this.#volatile.topics()]
   }
 
+  topicSettings(): readonly TopicSettings[] {
+    return [
+      ...this.#durable.topics().map(({ id: _, ...topic }) => ({ ...topic, flush: 'at-once' as const })),
+      ...this.#volatile.topics().map(({ id: _, ...topic }) => ({ ...topic, flush: 'by-os' as const })),
+    ]
+  }
+
   /** @throws SetupError 'unknown-topic' */
   topic(name: string): TopicState {
     return this.of(name).topic(name)

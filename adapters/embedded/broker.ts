@@ -78,6 +78,11 @@ export class EmbeddedBroker implements Broker {
     return this.#logs.topics().map(({ name, partitions }) => ({ name, partitions }))
   }
 
+  /** As they are kept now: ensureTopics takes over what changed. */
+  topicSettings(): readonly TopicSettings[] {
+    return this.#logs.topicSettings()
+  }
+
   async produce(records: readonly OutputRecord[]): Promise<readonly { partition: number; offset: number }[]> {
     this.#assertOpen()
     const log = this.#logs.sharedBy(records.map(({ topic }) => topic))

@@ -104,6 +104,45 @@ describe('compaction', () => {
     await broker.close()
   })
 
+  test('a timed topic that is defined as compacted keeps the latest of each key, and its tombstones for their time', async () => {
+    const { broker, clock } = await openAt(0)
+    const at = (key: string, value: string | null) => ({ ...record('timed', key, value), partition: 0 })
+    await broker.produce([
+      at('a', 'a1'),
+      at('b', 'b1'),
+      at('a', 'a2'),
+      at('b', null),
+      { ...at('c', 'c1'), partition: 1 },
+    ])
+    await broker.ensureTopics([{ name: 'timed', partitions: 2, retention: 'compacted', maxRecordBytes: 10_000 }])
+    assert.deepEqual(await values(broker, 'timed', 0), [
+      [2, 'a2'],
+      [3, null],
+    ])
+    await broker.produce([at('a', 'a3')])
+    clock.now = 24 * HOUR_MS + 1
+    await broker.enforceRetention()
+    assert.deepEqual(await values(broker, 'timed', 0), [[4, 'a3']])
+    assert.deepEqual(await values(broker, 'timed', 1), [[0, 'c1']])
+    await broker.close()
+  })
+
+  test('a timed topic with a record that has no key is not compacted, and stays whole', async () => {
+    const { broker } = await openAt(0)
+    const keyless = { topic: 'timed', key: null, value: Buffer.from('x'), partition: 0 }
+    await broker.produce([
+      { ...record('timed', 'a', 'a1'), partition: 0 },
+      { ...record('timed', 'a', 'a2'), partition: 0 },
+      keyless,
+    ])
+    await assert.rejects(
+      broker.ensureTopics([{ name: 'timed', partitions: 2, retention: 'compacted', maxRecordBytes: 10_000 }]),
+      (error) => error instanceof SetupError && error.code === 'topic-changed',
+    )
+    assert.equal((await values(broker, 'timed', 0)).length, 3)
+    await broker.close()
+  })
+
   test('a topic cannot turn from compacted to timed', async () => {
     const { broker } = await openAt(0)
     await assert.rejects(
