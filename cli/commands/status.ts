@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { connectApi, type PipelineView } from '../api-client.ts'
+import { isShared } from '../backends.ts'
 import type { OpenContext } from '../context.ts'
 import { dataFolderOwner } from '../data-folder.ts'
 import { openProduct } from '../open-product.ts'
@@ -20,7 +21,7 @@ export const statusCommand = (open: OpenContext) =>
         say(`Running: process ${owner.pid}, ${owner.url}`)
         return sayPipeline(view)
       }
-      if (!existsSync(dataPaths(config.dataFolder).catalogue)) {
+      if (!isShared(config) && !existsSync(dataPaths(config.dataFolder).catalogue)) {
         const nothing = { release: null, counts: { tracks: 0, videos: 0, uploads: 0, failed: 0 }, stages: [] }
         if (json) return say(JSON.stringify(nothing, null, 2))
         return say(`Not running; there is nothing yet in the data folder ${config.dataFolder}`)

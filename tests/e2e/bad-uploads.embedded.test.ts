@@ -1,0 +1,3 @@
+import { badUploads } from './bad-uploads.ts'
+
+badUploads('the embedded engines', async () => ({}))
