@@ -1,4 +1,4 @@
-/** A gateway on the embedded adapters in a temporary folder, with a responder that answers as the caller says. */
+/** A gateway with a responder that answers as the caller says; on the embedded engines in a temporary folder by default. */
 import { after } from 'node:test'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
@@ -6,11 +6,13 @@ import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { openCatalogue } from '../../../adapters/embedded/catalogue.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
+import { openBackends } from '../../../cli/backends.ts'
 import type { GatewayConfig } from '../../../gateway/deps.ts'
 import { buildGateway } from '../../../gateway/gateway.ts'
 import { createUploads } from '../../../gateway/uploads.ts'
-import type { Headers } from '../../../ports/broker.ts'
+import type { Broker, Headers } from '../../../ports/broker.ts'
 import { type Codec, createCodec } from '../../../runtime/codec.ts'
+import { loadConfig } from '../../../runtime/config.ts'
 import type {
   MusicTagged,
   RecommendationAnswered,
@@ -24,30 +26,54 @@ import { temporaryFolder } from '../../support/temporary-folder.ts'
 export const NOW = 1_700_000_000_000
 export const MAX_UPLOAD_BYTES = 64 * 1024
 
-/** Broker, codec, catalogue and media store; what is opened closes in reverse when the test ends, the folder last. */
-export async function openPorts(maxBytes = MAX_UPLOAD_BYTES) {
+/**
+ * Broker, codec, catalogue and media store; what is opened closes in reverse when the test ends, the folder last.
+ * @param settings of other engines, as environment.
+ */
+export async function openPorts(maxBytes = MAX_UPLOAD_BYTES, settings?: Record<string, string>) {
   const closers: (() => Promise<unknown>)[] = []
   const onClose = (close: () => Promise<unknown>) => closers.unshift(close)
   after(async () => {
     for (const close of closers) await close()
   })
   const dataFolder = temporaryFolder()
-  const broker = await EmbeddedBroker.open({ dataFolder, fsync: false, retentionIntervalMs: 0 })
-  onClose(() => broker.close())
+  const engines = settings === undefined ? embedded(dataFolder) : onEngines(dataFolder, settings)
+  const { broker, schemaRegistry, catalogue, close } = await engines
+  onClose(close)
   await broker.ensureTopics([...topics, ...topics.map(deadLetterTopic)])
-  const schemas = new EmbeddedSchemaRegistry({ dataFolder })
-  onClose(() => schemas.close())
-  const codec = createCodec(schemas)
-  const catalogue = openCatalogue({ folder: `${dataFolder}/catalogue` })
-  onClose(() => catalogue.close())
+  const codec = createCodec(schemaRegistry)
   const mediaStore = await openFileMediaStore({ folder: `${dataFolder}/media`, maxBytes })
   const ports = { broker, codec, catalogue, mediaStore }
   return { ...ports, onClose, written: <T>(topic: Topic<string, T>) => written(ports, topic) }
 }
+
+async function embedded(dataFolder: string) {
+  const broker: Broker = await EmbeddedBroker.open({ dataFolder, fsync: false, retentionIntervalMs: 0 })
+  const schemaRegistry = new EmbeddedSchemaRegistry({ dataFolder })
+  const catalogue = openCatalogue({ folder: `${dataFolder}/catalogue` })
+  const close = async () => {
+    for (const engine of [broker, schemaRegistry, catalogue]) await engine.close()
+  }
+  return { broker, schemaRegistry, catalogue, close }
+}
+
+async function onEngines(dataFolder: string, settings: Record<string, string>) {
+  const closers: (() => Promise<unknown>)[] = []
+  const config = loadConfig({ env: settings, flags: { dataFolder } })
+  const engines = await openBackends(config, pino({ level: 'silent' }), (engine, close) => {
+    closers.unshift(() => close(engine))
+    return engine
+  })
+  const close = async () => {
+    for (const closeOne of closers) await closeOne()
+  }
+  return { ...engines, close }
+}
+
 export type Ports = Awaited<ReturnType<typeof openPorts>>
 
 /** Everything on a topic, decoded into plain objects. */
-async function written<T>({ broker, codec }: { broker: EmbeddedBroker; codec: Codec }, topic: Topic<string, T>) {
+async function written<T>({ broker, codec }: { broker: Broker; codec: Codec }, topic: Topic<string, T>) {
   const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
   const records = (await Promise.all(partitions.map((partition) => broker.read(topic.name, partition, 0, 1000)))).flat()
   return Promise.all(
@@ -55,8 +81,8 @@ async function written<T>({ broker, codec }: { broker: EmbeddedBroker; codec: Co
   )
 }
 
-export async function openGateway(config: Partial<GatewayConfig> = {}) {
-  const ports = await openPorts(config.maxUploadBytes)
+export async function openGateway(config: Partial<GatewayConfig> = {}, settings?: Record<string, string>) {
+  const ports = await openPorts(config.maxUploadBytes, settings)
   const registry = new Registry()
   let ids = 0
   const app = await buildGateway({
