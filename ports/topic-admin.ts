@@ -26,9 +26,9 @@ export interface TopicAdmin {
   names(): Promise<readonly string[]>
   /** Topics that are not there are left out. `config` holds every key that `wanted` knows, defaults too. */
   describe(names: readonly string[]): Promise<readonly TopicDescription[]>
-  /** @throws SetupError 'bad-topic' for what the broker refuses, naming it. */
+  /** @throws SetupError that names a topic which the broker refuses; others may have been created. */
   create(topics: readonly TopicDescription[]): Promise<void>
-  /** @throws SetupError 'unknown-topic' | 'bad-topic' for a value that the broker refuses. */
+  /** @throws SetupError 'unknown-topic', or one for a value that the broker refuses. */
   alter(name: string, config: Readonly<Record<string, string>>): Promise<void>
   /** Nothing happens where there are as many or more. @throws SetupError 'unknown-topic' */
   addPartitions(name: string, total: number): Promise<void>

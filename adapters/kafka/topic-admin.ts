@@ -10,9 +10,10 @@ import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import { OutageError, SetupError } from '../../ports/errors.ts'
 import type { TopicAdmin, TopicDescription } from '../../ports/topic-admin.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
+import { patiently, translated, typeOf, within } from './faults.ts'
 import { defaultReplication, topicConfig } from './topic-config.ts'
 
-const { ConfigResourceTypes, KafkaJSAggregateError, KafkaJSError, KafkaJSNumberOfRetriesExceeded } = kafkajs
+const { ConfigResourceTypes, KafkaJSAggregateError, KafkaJSNumberOfRetriesExceeded } = kafkajs
 
 export interface KafkaTopicAdminOptions {
   /** Replicas of a topic; as many as there are brokers, and 3 at most, if absent. */
@@ -20,7 +21,6 @@ export interface KafkaTopicAdminOptions {
 }
 
 const SEEN_WITHIN_MS = 30_000
-const LOOK_EVERY_MS = 50
 /** What an admin request itself may take at the broker. */
 const TIMEOUT_MS = 30_000
 /** Of describeConfigs: the topic's own, as opposed to the cluster's defaults. */
@@ -28,7 +28,7 @@ const OWN_SETTING = 1
 
 export async function openKafkaTopicAdmin(kafka: Kafka, options: KafkaTopicAdminOptions = {}): Promise<TopicAdmin> {
   const admin = kafka.admin()
-  await told(admin.connect())
+  await told('connecting', admin.connect())
   return new KafkaTopicAdmin(admin, options.replicationFactor)
 }
 
@@ -47,7 +47,7 @@ class KafkaTopicAdmin implements TopicAdmin {
   }
 
   async wanted(topics: readonly TopicSettings[]): Promise<readonly TopicDescription[]> {
-    const { brokers } = await told(this.#admin.describeCluster())
+    const { brokers } = await told('describing the cluster', this.#admin.describeCluster())
     const replicationFactor = this.#replicationFactor ?? defaultReplication(brokers.length)
     return topics.map((topic) => ({
       name: topic.name,
@@ -58,7 +58,7 @@ class KafkaTopicAdmin implements TopicAdmin {
   }
 
   async names(): Promise<readonly string[]> {
-    const names = await told(this.#admin.listTopics())
+    const names = await told('listing topics', this.#admin.listTopics())
     return names.filter((name) => !name.startsWith('__'))
   }
 
@@ -73,7 +73,7 @@ class KafkaTopicAdmin implements TopicAdmin {
       replicationFactor,
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     }))
-    await told(this.#admin.createTopics({ topics: request, timeout: TIMEOUT_MS })) // false: another one was first
+    await told('creating', this.#admin.createTopics({ topics: request, timeout: TIMEOUT_MS, waitForLeaders: false })) // false: another one was first
     const names = topics.map(({ name }) => name)
     await this.#seen(names, (found) => found.length === names.length)
   }
@@ -84,7 +84,10 @@ class KafkaTopicAdmin implements TopicAdmin {
     const entries = Object.entries({ ...Object.fromEntries(kept), ...config }) // [others]
     const resource = { type: ConfigResourceTypes.TOPIC, name }
     const configEntries = entries.map(([key, value]) => ({ name: key, value }))
-    await told(this.#admin.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] }))
+    await told(
+      `altering ${name}`,
+      this.#admin.alterConfigs({ validateOnly: false, resources: [{ ...resource, configEntries }] }),
+    )
     const isSet = (topic: Found) => Object.entries(config).every(([key, value]) => topic.config[key] === value)
     await this.#seen([name], ([topic]) => topic !== undefined && isSet(topic))
   }
@@ -94,7 +97,7 @@ class KafkaTopicAdmin implements TopicAdmin {
     try {
       await this.#admin.createPartitions({ timeout: TIMEOUT_MS, topicPartitions: [{ topic: name, count: total }] })
     } catch (error) {
-      if ((await this.#one(name)).partitions < total) throw translated(error) // else another one was first
+      if ((await this.#one(name)).partitions < total) throw faultOf(`adding partitions to ${name}`, error) // else another one was first
     }
     await this.#seen([name], ([topic]) => topic !== undefined && topic.partitions >= total)
   }
@@ -112,10 +115,11 @@ class KafkaTopicAdmin implements TopicAdmin {
   /** All topics are asked for, because a broker may create a topic that it is asked for by name. */
   async #describe(names: readonly string[]): Promise<Found[]> {
     const wanted = new Set(names)
-    const { topics } = await told(this.#admin.fetchTopicMetadata())
+    const { topics } = await told('describing topics', this.#admin.fetchTopicMetadata())
     const present = topics.filter(({ name }) => wanted.has(name))
     if (present.length === 0) return []
     const { resources } = await told(
+      'describing topics',
       this.#admin.describeConfigs({
         includeSynonyms: false,
         resources: present.map(({ name }) => ({ type: ConfigResourceTypes.TOPIC, name })),
@@ -137,34 +141,30 @@ class KafkaTopicAdmin implements TopicAdmin {
   }
 
   async #seen(names: readonly string[], isThere: (found: Found[]) => boolean): Promise<void> {
-    const deadline = performance.now() + SEEN_WITHIN_MS
-    while (!isThere(await this.#describe(names))) {
-      if (performance.now() > deadline) {
-        throw new OutageError('kafka-metadata', `Kafka accepted a change of ${names.join(', ')} and does not show it`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    const what = `looking at ${names.join(', ')} after a change`
+    const look = async () => {
+      if (!isThere(await this.#describe(names))) throw new OutageError('kafka-away', `${what}: it does not show yet`)
     }
+    const passes = (error: unknown) => error instanceof OutageError
+    await patiently(what, { deadline: within(SEEN_WITHIN_MS), firstDelayMs: 10, worthwhile: passes }, look)
   }
 }
 
-async function told<T>(call: Promise<T>): Promise<T> {
+async function told<T>(what: string, call: Promise<T>): Promise<T> {
   try {
     return await call
   } catch (error) {
-    throw translated(error)
+    throw faultOf(what, error)
   }
 }
 
-/** What Kafka will refuse however often it is asked is for the operator; anything else means that it is away. */
-function translated(error: unknown): Error {
-  const causes: unknown[] = error instanceof KafkaJSAggregateError ? error.errors : [error]
-  const refused = causes.find(
-    (cause): cause is kafkajs.KafkaJSError & { topic?: string } =>
-      cause instanceof KafkaJSError && !cause.retriable && !(cause instanceof KafkaJSNumberOfRetriesExceeded),
-  )
-  if (refused === undefined) {
-    return new OutageError('kafka-away', `Kafka does not answer: ${(error as Error).message}`, { cause: error })
-  }
-  const topic = refused.topic === undefined ? '' : ` topic ${refused.topic}`
-  return new SetupError('bad-topic', `Kafka refuses${topic}: ${refused.message}`, { cause: error })
+/** kafkajs wraps what it gave up on, and the refusals of several topics at once; that one exists is none. */
+function faultOf(what: string, error: unknown): Error {
+  const refused = error instanceof KafkaJSAggregateError ? error.errors.find(isRefusal) : undefined
+  if (refused !== undefined) return translated(`${what} ${refused.topic}`, refused)
+  return translated(what, error instanceof KafkaJSNumberOfRetriesExceeded ? error.cause : error)
+}
+
+function isRefusal(error: unknown): error is Error & { topic: string } {
+  return error instanceof Error && 'topic' in error && typeOf(error) !== 'TOPIC_ALREADY_EXISTS'
 }

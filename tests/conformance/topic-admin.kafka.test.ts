@@ -1,11 +1,11 @@
-import { Kafka, logLevel } from 'kafkajs'
+import { kafkaClient } from '../../adapters/kafka/client.ts'
 import { openKafkaTopicAdmin } from '../../adapters/kafka/topic-admin.ts'
 import type { TopicAdmin } from '../../ports/topic-admin.ts'
 import { testServices } from '../support/services.ts'
 import { topicAdminConformance } from './topic-admin.ts'
 
 const { kafkaBrokers } = await testServices()
-const kafka = new Kafka({ brokers: kafkaBrokers, logLevel: logLevel.NOTHING })
+const kafka = kafkaClient({ brokers: kafkaBrokers, clientId: 'topic-admin-test' })
 let admin: TopicAdmin
 topicAdminConformance('Apache Kafka', {
   async open() {

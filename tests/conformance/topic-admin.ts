@@ -107,20 +107,20 @@ export function topicAdminConformance(adapter: string, subject: TopicAdminSubjec
     })
 
     test('what cannot be is refused with its name', async () => {
-      await assert.rejects(admin.alter(missing, { 'retention.ms': '1' }), isSetupError('unknown-topic', missing))
-      await assert.rejects(admin.addPartitions(missing, 9), isSetupError('unknown-topic', missing))
+      await assert.rejects(admin.alter(missing, { 'retention.ms': '1' }), isSetupError(missing, 'unknown-topic'))
+      await assert.rejects(admin.addPartitions(missing, 9), isSetupError(missing, 'unknown-topic'))
       const { name } = await created(timed())
-      await assert.rejects(admin.alter(name, { 'retention.ms': 'long' }), isSetupError('bad-topic'))
+      await assert.rejects(admin.alter(name, { 'retention.ms': 'long' }), isSetupError(name))
       const [wanted] = await admin.wanted([timed()])
-      await assert.rejects(admin.create([{ ...wanted!, partitions: 0 }]), isSetupError('bad-topic', wanted!.name))
+      await assert.rejects(admin.create([{ ...wanted!, partitions: 0 }]), isSetupError(wanted!.name))
     })
   })
 }
 
-function isSetupError(code: string, named = '') {
+function isSetupError(named: string, code?: string) {
   return (error: unknown) => {
     assert.ok(error instanceof SetupError, String(error))
-    assert.equal(error.code, code)
+    if (code !== undefined) assert.equal(error.code, code)
     assert.ok(error.message.includes(named), error.message)
     return true
   }
