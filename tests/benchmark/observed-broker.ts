@@ -1,0 +1,48 @@
+/** Counts what goes through a loop from its first batch to its last commit, so that joining the group is left out. */
+import { prefixedBroker } from '../../adapters/prefixed-broker.ts'
+import type { Broker } from '../../ports/broker.ts'
+
+export interface Progress {
+  begun(): void
+  committed(records: number): void
+  /** Resolves once all were committed. @returns records a second. */
+  readonly perSecond: Promise<number>
+}
+
+export function countProgress(records: number): Progress {
+  let [startedAt, done] = [0, 0]
+  let finish: (perSecond: number) => void
+  const perSecond = new Promise<number>((resolve) => {
+    finish = resolve
+  })
+  return {
+    perSecond,
+    begun() {
+      startedAt ||= performance.now()
+    },
+    committed(count) {
+      done += count
+      if (done >= records) finish((done / (performance.now() - startedAt)) * 1_000)
+    },
+  }
+}
+
+/** @param prefix of the topics and groups, not empty. @returns a broker whose consumers show in `progress`. */
+export function observedBroker(broker: Broker, prefix: string, progress: Progress): Broker {
+  const prefixed = prefixedBroker(broker, prefix)
+  const consume: Broker['consume'] = (options) =>
+    prefixed.consume({
+      ...options,
+      onBatch(batch) {
+        progress.begun()
+        let from = batch.records[0]!.offset
+        const commit: typeof batch.commit = async (nextOffset, outputs) => {
+          await batch.commit(nextOffset, outputs)
+          progress.committed(batch.records.filter(({ offset }) => offset >= from && offset < nextOffset).length)
+          from = nextOffset
+        }
+        return options.onBatch({ ...batch, commit }) // a plain object, as prefixedBroker makes them
+      },
+    })
+  return { ...prefixed, consume }
+}

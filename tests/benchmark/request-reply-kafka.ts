@@ -1,0 +1,101 @@
+/**
+ * What request and reply over Kafka costs: a query through both topics and back, against the search in Redis alone.
+ *
+ *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 10] [--rounds 3] [--instances 1]
+ *
+ * The capacity is measured first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at 50 and 80 %
+ * of it, whether or not those before were answered, and latencies count from the intended time. Both sides get the same
+ * arrivals, by turns. `--instances 0` answers in this process, which also asks; else in so many processes of their own.
+ */
+import { randomUUID } from 'node:crypto'
+import { Registry } from 'prom-client'
+import { openRecommendationClient } from '../../gateway/request-reply.ts'
+import { seededRandom } from '../../model/random.ts'
+import { unit } from '../../model/vector.ts'
+import type { RecommendationRequested } from '../../schemas/types.ts'
+import { closedLoop, median, openLoopMs, poissonArrivals, quantile, readOptions, report } from './measure.ts'
+import { openServiceProduct } from './service-product.ts'
+
+const options = readOptions({ tracks: 10_000, seconds: 10, rounds: 3, instances: '1', seed: 1 })
+const LIMIT = 10
+const DEADLINE_MS = 30_000
+const QUERIES = 50
+const loads = [0.5, 0.8]
+const shares = { p50: 0.5, p99: 0.99, p999: 0.999 }
+const stage = 'answer-recommendations'
+const instances = Number(options.instances)
+
+const { product, close } = await openServiceProduct({
+  stages: instances === 0 ? [stage] : [],
+  layout: instances === 0 ? {} : { [stage]: instances },
+})
+const client = await openRecommendationClient({
+  ...product,
+  registry: new Registry(),
+  newId: randomUUID,
+  replyPartition: 0,
+  maxInFlight: 100_000,
+})
+try {
+  const towers = await product.releases.current()
+  const name = { release: towers.release, kind: 'music' } as const
+  const random = seededRandom(options.seed)
+  const vector = () => unit(Float32Array.from({ length: towers.dims }, () => random() - 0.5))
+  for (let from = 0; from < options.tracks; from += 500) {
+    const count = Math.min(500, options.tracks - from)
+    const rows = Array.from({ length: count }, (_, i) => ({
+      id: `track-${from + i}`,
+      vector: vector(),
+      attributes: {},
+    }))
+    await product.index.upsert(name, rows)
+  }
+  const vectors = Array.from({ length: QUERIES }, vector)
+  const sides = {
+    direct: (i: number) => product.index.search(name, vectors[i % QUERIES]!, LIMIT + 1),
+    product: (i: number) => client.request(query(i), DEADLINE_MS),
+  }
+  for (const work of Object.values(sides)) await closedLoop({ width: 16, seconds: 3, work }) // warms up
+  const capacity = await closedLoop({ width: 64, seconds: 5, work: sides.product })
+
+  const rows = [['load', 'requests/s', 'side', ...Object.keys(shares).map((share) => `${share} ms`)]]
+  const figures: Record<string, number> = { capacity }
+  for (const load of loads) {
+    const rounds = { direct: [] as number[][], product: [] as number[][] }
+    for (let round = 0; round < options.rounds; round++) {
+      const arrivals = poissonArrivals(load * capacity, options.seconds, random)
+      for (const side of ['direct', 'product'] as const) rounds[side].push(await openLoopMs(arrivals, sides[side]))
+    }
+    for (const side of ['direct', 'product'] as const) {
+      const ms = Object.values(shares).map((share) => median(rounds[side].map((round) => quantile(round, share))))
+      rows.push([`${load * 100} %`, (load * capacity).toFixed(0), side, ...ms.map((figure) => figure.toFixed(1))])
+      for (const [i, share] of Object.keys(shares).entries()) figures[`${side}_${load * 100}_${share}_ms`] = ms[i]!
+    }
+  }
+  const allowedMs = 1.5 * figures.direct_50_p99_ms! + 15
+  figures.allowed_50_p99_ms = allowedMs
+  report(
+    `${options.tracks} tracks, ${towers.dims} dims; target: p99 at 50 % at most ${allowedMs.toFixed(1)} ms`,
+    rows,
+    figures,
+  )
+} finally {
+  await client.close()
+  await close()
+}
+
+function query(i: number): RecommendationRequested {
+  return {
+    requestId: randomUUID(),
+    videoId: null,
+    text: `benchmark words number ${i % QUERIES}`,
+    excludeText: null,
+    likeTrackId: null,
+    weights: { text: 1, video: 1 },
+    filters: [],
+    limit: LIMIT,
+    cursor: null,
+    explain: false,
+    requestedAt: Date.now(),
+  }
+}
