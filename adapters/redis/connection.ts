@@ -90,11 +90,15 @@ export async function asked<T>(reply: Promise<T>): Promise<T> {
 
 /** The replies of a pipeline, in order. @throws what its first failed command would */
 export async function askedAll(pipeline: ChainableCommander): Promise<unknown[]> {
+  const replies = await askedEach(pipeline)
+  for (const reply of replies) if (reply instanceof Error) throw reply
+  return replies
+}
+
+/** As askedAll, but a command that failed leaves its error in its place. */
+export async function askedEach(pipeline: ChainableCommander): Promise<unknown[]> {
   const replies = (await asked(pipeline.exec())) ?? []
-  return replies.map(([error, reply]) => {
-    if (error !== null) throw redisError(error)
-    return reply
-  })
+  return replies.map(([error, reply]) => (error === null ? reply : redisError(error)))
 }
 
 /** First word of the replies that tell of a server that cannot serve now. */

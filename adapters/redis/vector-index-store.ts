@@ -1,0 +1,241 @@
+/** The server behind the index: what it must be able to do, its scripts, and what is freed in the background. */
+import type { ChainableCommander, Redis } from 'ioredis'
+import { InvalidRecordError, RetryableError, SetupError } from '../../ports/errors.ts'
+import type { IndexName } from '../../ports/vector-index.ts'
+import {
+  asked,
+  askedEach,
+  DEFAULT_COMMAND_TIMEOUT_MS,
+  DEFAULT_KEY_PREFIX,
+  openRedis,
+  type RedisOptions,
+} from './connection.ts'
+import { CHANGED, ENDED, RUNNING, type Script, scripts, TOO_MANY_FIELDS, UNKNOWN } from './vector-index-scripts.ts'
+
+/** FLOAT16 vectors came with 2.10. */
+const LEAST_ENGINE = 21_000
+const SCAN_COUNT = 1_000
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+export class VectorIndexStore {
+  readonly redis: Redis
+  readonly prefix: string
+  readonly commandTimeoutMs: number
+  readonly #onError: (error: Error) => void
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #sweeping: Promise<void> = Promise.resolve()
+  #closed = false
+
+  private constructor(redis: Redis, options: RedisOptions) {
+    this.redis = redis
+    this.prefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
+    this.commandTimeoutMs = options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS
+    this.#onError = options.onError
+  }
+
+  static async open(options: RedisOptions): Promise<VectorIndexStore> {
+    const store = new VectorIndexStore(await openRedis(options), options)
+    try {
+      await checkServer(store.redis)
+      await store.failOnTimeout()
+      return store
+    } catch (error) {
+      store.redis.disconnect()
+      throw error
+    }
+  }
+
+  /** @param generation that is meant; '' for the one that serves. */
+  async run(script: Script, generation: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    const [reply] = await this.pipelined((pipeline) => this.queue(pipeline, script, generation, ...args))
+    if (reply instanceof Error) throw reply
+    return reply
+  }
+
+  queue(pipeline: ChainableCommander, script: Script, generation: string, ...args: (string | number | Buffer)[]): void {
+    pipeline.evalsha(script.sha, 0, this.prefix, generation, ...args)
+  }
+
+  /** All that is queued must be idempotent. A command that failed leaves its error, as the ports know it, in its place. */
+  async pipelined(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
+    const send = async () => {
+      const pipeline = this.redis.pipeline()
+      queue(pipeline)
+      return askedEach(pipeline)
+    }
+    let replies = await send()
+    if (replies.some((reply) => startsWith(reply, 'NOSCRIPT'))) {
+      await Promise.all(Object.values(scripts).map(({ text }) => asked(this.redis.script('LOAD', text))))
+      replies = await send()
+    }
+    return replies.map((reply) => (reply instanceof Error ? engineError(reply) : reply))
+  }
+
+  /** @throws SetupError 'may-lose-results' where it cannot be set. */
+  async failOnTimeout(): Promise<void> {
+    try {
+      await asked(this.redis.call('FT.CONFIG', 'SET', 'ON_TIMEOUT', 'fail'))
+    } catch (cause) {
+      if (!startsWith(cause, 'ReplyError', 'name') && !(cause instanceof SetupError)) throw cause
+      throw new SetupError(
+        'may-lose-results',
+        'The Query Engine must fail when it runs out of time, or searches silently lose results: start Redis with ' +
+          'ON_TIMEOUT FAIL (search-on-timeout fail), or let this user call FT.CONFIG SET.',
+        { cause },
+      )
+    }
+  }
+
+  /** Frees what ended and was dropped, one sweep after the other. */
+  sweep(): Promise<void> {
+    const swept = this.#sweeping.then(() => this.#sweep())
+    this.#sweeping = swept.catch(() => {})
+    return swept
+  }
+
+  /** Whatever is left of it is done by whoever opens the store next. */
+  sweepLater(delayMs: number): void {
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(timer)
+        this.background(this.sweep())
+      },
+      Math.min(delayMs, MAX_TIMER_MS),
+    )
+    this.#timers.add(timer.unref())
+  }
+
+  /** @returns what stops it. */
+  every(ms: number, work: () => Promise<unknown>): () => void {
+    const timer = setInterval(() => this.background(work()), ms).unref()
+    this.#timers.add(timer)
+    return () => {
+      clearInterval(timer)
+      this.#timers.delete(timer)
+    }
+  }
+
+  /** How far the engine has come with the rows of an index. */
+  async indexed(ftName: string): Promise<{ done: boolean; rows: number }> {
+    const info = (await asked(this.redis.call('FT.INFO', ftName))) as unknown[]
+    const value = (name: string) => Number(info[info.indexOf(name) + 1])
+    return { done: value('indexing') === 0 && value('percent_indexed') === 1, rows: value('num_docs') }
+  }
+
+  background(work: Promise<unknown>): void {
+    work.catch((error: Error) => {
+      if (!this.#closed) this.#onError(error)
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+    await this.#sweeping
+    this.redis.disconnect()
+  }
+
+  async #sweep(): Promise<void> {
+    for (const uid of (await this.run(scripts.sweep, '')) as string[]) {
+      const pattern = `${this.prefix}row:${uid}:`.replaceAll(/[\\*?[\]]/g, '\\$&')
+      let cursor = '0'
+      do {
+        if (this.#closed) return
+        const [next, keys] = await asked(this.redis.scan(cursor, 'MATCH', `${pattern}*`, 'COUNT', SCAN_COUNT))
+        if (keys.length > 0) await asked(this.redis.unlink(keys))
+        cursor = next
+      } while (cursor !== '0')
+      await asked(this.redis.srem(`${this.prefix}index:garbage`, uid))
+    }
+  }
+}
+
+/** One index as the store knows it. */
+export interface Entry {
+  /** As it lies in the store. */
+  readonly text: string
+  readonly uid: string
+  readonly dims: number
+  /** Fewer than now when it was looked at some time ago. */
+  readonly rows: number
+  /** Numeric fields of the schema; they only grow. */
+  readonly fields: ReadonlySet<string>
+}
+
+export function readEntry(text: string, rows: number, fields: readonly string[]): Entry {
+  const [uid, dims] = text.split(' ') as [string, string]
+  return { text, uid, dims: Number(dims), rows, fields: new Set(fields) }
+}
+
+export function nameText({ release, kind }: IndexName): string {
+  return `${kind}/${release}`
+}
+
+export function isChanged(reply: unknown): boolean {
+  return startsWith(reply, CHANGED)
+}
+
+function engineError(error: Error): Error {
+  const is = (code: string) => startsWith(error, code)
+  const rest = error.message.slice(error.message.indexOf(' ') + 1)
+  if (is(ENDED)) {
+    return new SetupError(
+      'generation-ended',
+      `Generation ${rest} of the index has ended; ask for the one that serves now.`,
+    )
+  }
+  if (is(UNKNOWN)) return unknownIndex(rest)
+  if (is(RUNNING)) {
+    return new SetupError('rebuild-running', `The index is being rebuilt already (${rest}); wait for that, or stop it.`)
+  }
+  if (is(TOO_MANY_FIELDS)) {
+    return new InvalidRecordError('bad-attributes', `The index has too many numeric fields to take ${rest}; use tags.`)
+  }
+  if (error.name === 'ReplyError' && /timeout limit|SEARCH_TIMEOUT/i.test(error.message)) {
+    return new RetryableError('search-timeout', 'The Query Engine ran out of time; ask again, or for less.', {
+      cause: error,
+    })
+  }
+  return error
+}
+
+export function unknownIndex(name: string): SetupError {
+  return new SetupError(
+    'unknown-index',
+    `There is no index ${name}; create it first, or choose a release that has been indexed.`,
+  )
+}
+
+async function checkServer(redis: Redis): Promise<void> {
+  if (redis.options.db !== 0) {
+    throw new SetupError('bad-redis-url', 'The Query Engine indexes database 0 alone; leave the number out of the URL.')
+  }
+  const modules = (await asked(redis.call('MODULE', 'LIST'))) as (string | number)[][]
+  const versions = modules.filter((module) => module[1] === 'search').map((module) => Number(module[3]))
+  if (!versions.some((version) => version >= LEAST_ENGINE)) {
+    const found = versions.length === 0 ? 'none' : `version ${versions[0]}`
+    throw new SetupError(
+      'no-query-engine',
+      `This Redis has no Query Engine of 2.10 or later (MODULE LIST names ${found}). Use Redis 8, or Redis Stack 7.4, or ` +
+        'load redisearch.so; an address without one is good for nothing but the embedded index.',
+    )
+  }
+  if (/^cluster_enabled:1/m.test(await asked(redis.info('cluster')))) {
+    throw new SetupError(
+      'redis-cluster',
+      'The index spreads over several Redis servers by itself: give the addresses of servers that are no cluster.',
+    )
+  }
+  const [, policy = ''] = (await asked(redis.config('GET', 'maxmemory-policy')).catch(() => [])) as string[]
+  if (policy.startsWith('allkeys-')) {
+    throw new SetupError(
+      'redis-evicts',
+      `Redis evicts any key when its memory is full (maxmemory-policy ${policy}), rows of the index too; set noeviction.`,
+    )
+  }
+}
+
+function startsWith(value: unknown, start: string, property: 'message' | 'name' = 'message'): value is Error {
+  return value instanceof Error && value[property].startsWith(start)
+}
