@@ -1,0 +1,254 @@
+/**
+ * Kafka, a Confluent-compatible schema registry and Redis with the Query Engine, by the first rung that holds:
+ *
+ *   given   their addresses stand in the environment: KAFKA_BROKERS, SCHEMA_REGISTRY_URL, REDIS_URL
+ *   docker  a Docker engine of this machine answers and has, or can get, the images
+ *   local   processes of this machine, from public packages (Maven, Python wheels), pinned by hash, cached
+ *
+ * What is started listens on 127.0.0.1 alone and ends with this process, even if that is killed. A service whose address
+ * is given is never started, stopped or changed here.
+ */
+import { readdirSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { acquireFolder } from '../adapters/embedded/folder-lock.ts'
+import { SetupError } from '../ports/errors.ts'
+import { type KafkaVersion, kafkaVersions } from './artefacts.ts'
+import { dockerServices } from './docker.ts'
+import { findEngine } from './engine.ts'
+import { localServices, type Plan } from './local.ts'
+import { freePort } from './ports.ts'
+import { registryUrl } from './registry.ts'
+import type { OwnService, RunningService } from './service.ts'
+import { temporaryFolder } from './temporary-folder.ts'
+
+export type ServiceName = 'kafka' | 'registry' | 'redis'
+export type Rung = 'given' | 'docker' | 'local'
+
+export interface ServicesOptions {
+  /** All three if absent. */
+  readonly want?: readonly ServiceName[]
+  /** Rungs that may be tried, in this order; all if absent. Without 'given', addresses in the environment are passed over. */
+  readonly rungs?: readonly Rung[]
+  readonly kafkaVersion?: KafkaVersion
+  /** Over the broker's settings, by Kafka's names: `{ 'group.min.session.timeout.ms': '1000' }`. */
+  readonly kafkaSettings?: Readonly<Record<string, string>>
+  /** Data are kept here and found again; absent, they go with the services. One process at a time. */
+  readonly dataFolder?: string
+  /** Begin with an empty data folder. */
+  readonly fresh?: boolean
+  /** 0 or absent: a free one. */
+  readonly ports?: Readonly<Partial<Record<ServiceName, number>>>
+  /** Redis servers, apart from each other; 1 if absent. */
+  readonly redisServers?: number
+  /** Told what takes long: downloads, and which rung was passed over and why. */
+  readonly progress?: (line: string) => void
+}
+
+export interface Services {
+  readonly rung: Rung
+  readonly kafkaBrokers: string[]
+  readonly schemaRegistryUrl: string
+  readonly redisUrl: string
+  /** One a server. */
+  readonly redisUrls: string[]
+  /** Handles of what was asked for; a given one cannot be killed, stopped or started. */
+  readonly kafka: RunningService
+  readonly registry: RunningService
+  readonly redis: RunningService
+  readonly redisServers: RunningService[]
+  /** Rejects when a service that was started here ends by itself. */
+  readonly failed: Promise<never>
+  /** Resolves when all that was started here has ended; temporary data are gone then. */
+  stop(): Promise<void>
+}
+
+/** @throws SetupError saying why each rung does not hold and what to do. */
+export async function startServices(options: ServicesOptions = {}): Promise<Services> {
+  const { want = ['kafka', 'registry', 'redis'], rungs = ['given', 'docker', 'local'], progress = () => {} } = options
+  const given = rungs.includes('given') ? givenServices(process.env) : {}
+  const missing = want.filter((name) => given[name] === undefined)
+  if (missing.length === 0) return assemble('given', want, given, [], async () => {})
+  const own = await ownServices(missing, rungs, options, progress)
+  return assemble(own.rung, want, given, own.services, own.stop)
+}
+
+interface Given {
+  readonly addresses: string[]
+  readonly services: RunningService[]
+}
+
+/** What the environment names. */
+function givenServices(env: NodeJS.ProcessEnv): Partial<Record<ServiceName, Given>> {
+  const list = (text: string | undefined) =>
+    text
+      ?.split(',')
+      .map((part) => part.trim())
+      .filter(Boolean) ?? []
+  const addresses = {
+    kafka: list(env.KAFKA_BROKERS),
+    registry: list(env.SCHEMA_REGISTRY_URL),
+    redis: list(env.REDIS_URL),
+  }
+  return Object.fromEntries(
+    Object.entries(addresses)
+      .filter(([, found]) => found.length > 0)
+      .map(([name, found]) => [
+        name,
+        { addresses: found, services: found.map((address) => givenService(name, address)) },
+      ]),
+  )
+}
+
+function givenService(name: string, address: string): RunningService {
+  const { hostname, port } = new URL(address.includes('://') ? address : `kafka://${address}`)
+  const refuse = async () => {
+    throw new SetupError('service-given', `${name} at ${hostname}:${port} was given by its address, not started here`)
+  }
+  return { name, host: hostname, port: Number(port), pid: undefined, kill: refuse, stop: refuse, start: refuse }
+}
+
+interface Own {
+  readonly rung: Rung
+  readonly services: OwnService[]
+  stop(): Promise<void>
+}
+
+async function ownServices(
+  want: readonly ServiceName[],
+  rungs: readonly Rung[],
+  options: ServicesOptions,
+  progress: (line: string) => void,
+): Promise<Own> {
+  const data = await openData(options)
+  const reasons: string[] = []
+  try {
+    const plan = await planOf(want, options, data.path)
+    for (const rung of rungs.filter((name) => name !== 'given')) {
+      let services: OwnService[] = []
+      const stop = async () => {
+        await Promise.allSettled(services.map((service) => service.stop()))
+        await Promise.allSettled(services.map((service) => service.remove?.()))
+      }
+      try {
+        services = await prepare(rung, plan, progress)
+        await allStarted(services)
+        const end = async () => {
+          await stop()
+          await data.close()
+        }
+        return { rung, services, stop: end }
+      } catch (error) {
+        await stop()
+        reasons.push(`${rung}: ${(error as Error).message}`)
+        if (rung !== rungs.at(-1)) progress(`Not by ${rung}: ${(error as Error).message}`)
+      }
+    }
+  } catch (error) {
+    await data.close()
+    throw error
+  }
+  await data.close()
+  throw new SetupError(
+    'no-services',
+    `Kafka, the schema registry and Redis cannot be started here.\n${reasons.map((reason) => `- ${reason}`).join('\n')}\n` +
+      'Or name running ones in KAFKA_BROKERS, SCHEMA_REGISTRY_URL and REDIS_URL.',
+  )
+}
+
+async function prepare(rung: Rung, plan: Plan, progress: (line: string) => void): Promise<OwnService[]> {
+  if (rung === 'local') return localServices(plan, progress)
+  const engine = await findEngine()
+  if (typeof engine === 'string') throw new SetupError('no-docker', engine)
+  return dockerServices(plan, engine, progress)
+}
+
+/** All or none: one that fails ends the wait for the others' outcome, not before they can be stopped. */
+async function allStarted(services: readonly OwnService[]): Promise<void> {
+  const outcomes = await Promise.allSettled(services.map((service) => service.start()))
+  const refused = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (refused !== undefined) throw refused.reason
+}
+
+async function openData({ dataFolder, fresh }: ServicesOptions) {
+  if (dataFolder === undefined) {
+    const folder = temporaryFolder()
+    return { path: folder.path, close: () => folder.remove() }
+  }
+  const hold = await acquireFolder(dataFolder)
+  if (fresh) {
+    for (const name of readdirSync(dataFolder)) {
+      if (!name.startsWith('owner')) rmSync(join(dataFolder, name), { recursive: true })
+    }
+  }
+  return { path: dataFolder, close: () => hold.release() }
+}
+
+async function planOf(want: readonly ServiceName[], options: ServicesOptions, folder: string): Promise<Plan> {
+  const { kafkaVersion = kafkaVersions[0]!, kafkaSettings = {}, ports = {}, redisServers = 1 } = options
+  const port = (name: ServiceName) => freePort(ports[name])
+  return {
+    folder: resolve(folder),
+    keep: options.dataFolder !== undefined,
+    kafka: want.includes('kafka')
+      ? { version: kafkaVersion, port: await port('kafka'), settings: { ...kafkaSettings } }
+      : undefined,
+    registry: want.includes('registry') ? { port: await port('registry') } : undefined,
+    redis: want.includes('redis')
+      ? await Promise.all(
+          Array.from({ length: redisServers }, async (_, index) => ({
+            port: index === 0 ? await port('redis') : await freePort(),
+          })),
+        )
+      : [],
+  }
+}
+
+function assemble(
+  rung: Rung,
+  want: readonly ServiceName[],
+  given: Partial<Record<ServiceName, Given>>,
+  own: readonly OwnService[],
+  stop: () => Promise<void>,
+): Services {
+  const addressOf: Record<ServiceName, (port: number) => string> = {
+    kafka: (port) => `127.0.0.1:${port}`,
+    registry: registryUrl,
+    redis: (port) => `redis://127.0.0.1:${port}`,
+  }
+  const found = (name: ServiceName): Given => {
+    if (!want.includes(name)) throw new Error(`${name} was not asked for`)
+    const started = own.filter((service) => service.name.startsWith(name))
+    return given[name] ?? { addresses: started.map(({ port }) => addressOf[name](port)), services: started }
+  }
+  const failed = Promise.race([new Promise<never>(() => {}), ...own.map((service) => service.failed)])
+  failed.catch(() => {})
+  return {
+    rung,
+    get kafkaBrokers() {
+      return found('kafka').addresses
+    },
+    get schemaRegistryUrl() {
+      return found('registry').addresses[0]!
+    },
+    get redisUrl() {
+      return found('redis').addresses[0]!
+    },
+    get redisUrls() {
+      return found('redis').addresses
+    },
+    get kafka() {
+      return found('kafka').services[0]!
+    },
+    get registry() {
+      return found('registry').services[0]!
+    },
+    get redis() {
+      return found('redis').services[0]!
+    },
+    get redisServers() {
+      return found('redis').services
+    },
+    failed,
+    stop,
+  }
+}
