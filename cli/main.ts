@@ -11,6 +11,7 @@ import { ingestCommand } from './commands/ingest.ts'
 import { modelsCommand } from './commands/models.ts'
 import { recommendCommand } from './commands/recommend.ts'
 import { runCommand } from './commands/run.ts'
+import { servicesCommand } from './commands/services.ts'
 import { statusCommand } from './commands/status.ts'
 import { topicsCommand } from './commands/topics.ts'
 import { upCommand } from './commands/up.ts'
@@ -50,6 +51,7 @@ for (const command of [
   deadLettersCommand,
   modelsCommand,
   evaluateCommand,
+  servicesCommand,
 ]) {
   program.addCommand(withSettings(command(openContext)))
 }
