@@ -102,7 +102,8 @@ if not writable() then return ended() end
 local entry = entryOf(ARGV[3])
 if entry then return entry end
 local ft, row = prefix .. 'ix:' .. ARGV[4], prefix .. 'row:' .. ARGV[4] .. ':'
-redis.call('FT.CREATE', ft, 'ON', 'HASH', 'PREFIX', '1', row, unpack(ARGV, 6))
+-- No row has the prefix yet; without SKIPINITIALSCAN a replay of the AOF indexes all of them twice.
+redis.call('FT.CREATE', ft, 'ON', 'HASH', 'PREFIX', '1', row, 'SKIPINITIALSCAN', unpack(ARGV, 6))
 if generation == serving then redis.call('FT.ALIASUPDATE', prefix .. 'serving:' .. ARGV[3], ft) end
 entry = ARGV[4] .. ' ' .. ARGV[5]
 redis.call('HSET', key('names:' .. generation), ARGV[3], entry)

@@ -265,6 +265,97 @@ export function vectorIndexConformance(adapter: string, subject: VectorIndexSubj
       assert.deepEqual(mine, [{ ...name, dims: DIMS, rows: 2 }])
     })
 
+    test('the generation stays the same, also after opening again [durable]', async () => {
+      const generation = await index.generation()
+      assert.equal(await index.generation(), generation)
+      index = await subject.reopen()
+      assert.equal(await index.generation(), generation)
+    })
+
+    test('a generation under construction serves once it is promoted and not before, with its own indexes alone', async () => {
+      const name = await freshIndex([row('old', turned(0))])
+      const before = await index.generation()
+      const rebuild = await index.rebuild()
+      await rebuild.index.create(name, DIMS * 2)
+      await rebuild.index.drop(name)
+      await rebuild.index.create(name, DIMS)
+      await rebuild.index.upsert(name, [row('new', turned(0)), row('gone', turned(0))])
+      await rebuild.index.remove(name, ['gone'])
+      await rebuild.index.setAttributes(name, 'new', { genre: ['rock'] })
+      assert.deepEqual(await ids(name, turned(0), 5), ['old'])
+      await index.upsert(name, [row('live', turned(1))])
+      assert.deepEqual([...(await rebuild.index.vectors(name, ['old', 'live', 'new'])).keys()], ['new'])
+      assert.equal(await index.generation(), before)
+      const other = { ...name, kind: 'video' } as const
+      await index.create(other, DIMS)
+
+      await rebuild.promote()
+      await rebuild.promote()
+      assert.deepEqual(await ids(name, turned(0), 5, [{ field: 'genre', anyOf: ['rock'] }]), ['new'])
+      assert.deepEqual(await index.indexes(), [{ ...name, dims: DIMS, rows: 1 }])
+      await assert.rejects(index.count(other), isSetupError('unknown-index'))
+      const after = await index.generation()
+      assert.notEqual(after, before)
+      assert.equal(await rebuild.index.generation(), after)
+      await index.upsert(name, [row('next', turned(1))])
+      index = await subject.reopen()
+      assert.equal(await index.generation(), after)
+      assert.deepEqual(await ids(name, turned(0), 5), ['new', 'next'])
+    })
+
+    test('who has named a generation cannot write once it was replaced, until it names the new one', async () => {
+      const name = await freshIndex([row('old', turned(0))])
+      await index.generation()
+      const rebuild = await index.rebuild()
+      await rebuild.index.create(name, DIMS)
+      await rebuild.promote()
+      const ended = isSetupError('generation-ended')
+      await assert.rejects(index.upsert(name, [row('stale', turned(0))]), ended)
+      await assert.rejects(index.setAttributes(name, 'old', {}), ended)
+      await assert.rejects(index.remove(name, ['old']), ended)
+      await assert.rejects(index.create({ ...name, kind: 'video' }, DIMS), ended)
+      assert.deepEqual(await ids(name, turned(0), 5), [])
+      await index.generation()
+      await index.upsert(name, [row('fresh', turned(0))])
+      assert.deepEqual(await ids(name, turned(0), 5), ['fresh'])
+    })
+
+    test('one generation is under construction at a time, and one that is discarded leaves what serves as it was', async () => {
+      const name = await freshIndex([row('kept', turned(0))])
+      const rebuild = await index.rebuild()
+      await rebuild.index.create(name, DIMS)
+      await assert.rejects(index.rebuild(), isSetupError('rebuild-running'))
+      await rebuild.discard()
+      await rebuild.discard()
+      await assert.rejects(rebuild.index.upsert(name, [row('late', turned(0))]), isSetupError('generation-ended'))
+      await assert.rejects(rebuild.promote(), isSetupError('generation-ended'))
+      assert.deepEqual(await ids(name, turned(0), 5), ['kept'])
+      const second = await index.rebuild()
+      await second.discard()
+    })
+
+    test('searches that run during the switch are answered by the old generation or the new one, and none fails', async () => {
+      const name = await freshIndex([row('old-1', turned(0)), row('old-2', turned(0))])
+      const rebuild = await index.rebuild()
+      await rebuild.index.create(name, DIMS)
+      await rebuild.index.upsert(name, [row('new-1', turned(0)), row('new-2', turned(0))])
+      const answers: Promise<string[]>[] = []
+      let switched = false
+      const switching = rebuild.promote().finally(() => {
+        switched = true
+      })
+      while (!switched) {
+        answers.push(ids(name, turned(0), 5))
+        await new Promise(setImmediate)
+      }
+      await switching
+      for (const answer of await Promise.all(answers)) {
+        assert.ok(['old-1,old-2', 'new-1,new-2'].includes(answer.join()), `an answer was ${answer.join()}`)
+      }
+      assert.deepEqual(await ids(name, turned(0), 5), ['new-1', 'new-2'])
+      await index.generation()
+    })
+
     test('after thousands of random upserts, removals and attribute changes it answers as a plain list does', async () => {
       const random = seededRandom(7)
       const name = await freshIndex()
