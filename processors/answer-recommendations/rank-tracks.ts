@@ -42,7 +42,10 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
   const exclude = query.exclude
   const wanted = offset + request.limit + 1
   const skip = request.likeTrackId === null ? 0 : 1
-  const candidates = await index.search(name, query.whole, Math.max(wanted, exclude ? RESCORED : 0) + skip, filter)
+  const [candidates, total] = await Promise.all([
+    index.search(name, query.whole, Math.max(wanted, exclude ? RESCORED : 0) + skip, filter),
+    index.count(name, filter),
+  ])
   let hits = candidates.filter(({ id }) => id !== request.likeTrackId)
   if (exclude !== undefined) {
     const vectors = await index.vectors(name, idsOf(hits))
@@ -56,7 +59,7 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
   const explained = request.explain ? await index.vectors(name, idsOf(page)) : undefined
   return {
     release: towers.release,
-    total: await index.count(name, filter),
+    total,
     results: page.map(({ id, score }) => ({
       trackId: id,
       score,
