@@ -19,6 +19,7 @@ export function dataPaths(dataFolder: string) {
     models: join(dataFolder, 'models'),
     releases: join(dataFolder, 'releases'),
     cache: join(dataFolder, 'cache'),
+    services: join(dataFolder, 'services'),
     samplesDone: join(dataFolder, 'samples-done'),
   } as const
 }

@@ -3,8 +3,9 @@ import { Command } from 'commander'
 import { type ApiClient, connectApi } from '../api-client.ts'
 import type { OpenContext } from '../context.ts'
 import { entriesOf, ingest, sayReport } from '../ingest.ts'
-import { dataPaths, repositoryPaths } from '../paths.ts'
-import { startService } from '../service.ts'
+import { repositoryPaths } from '../paths.ts'
+import { type Service, startService } from '../service.ts'
+import { bringUpServices, samplesDoneFile, withServices } from '../services.ts'
 import { say } from '../terminal.ts'
 import { sayRecommendation } from './recommend.ts'
 import { untilStopped } from './until-stopped.ts'
@@ -18,33 +19,39 @@ export const upCommand = (open: OpenContext) =>
   new Command('up')
     .description('start everything in one process: gateway, page and all processors')
     .option('--no-samples', 'do not ingest the samples')
+    .option('--services', 'on Kafka, a schema registry and Redis, started here unless their addresses are given')
     .option('--once', 'stop when every stage has caught up and the example is answered')
-    .action(async ({ samples, once }: { samples: boolean; once?: boolean }) => {
-      const { config, logger } = open({ logLevel: 'warn' })
-      const service = await startService(config, { logger, stages: 'all' })
+    .action(async ({ samples, once, services: wanted }: { samples: boolean; once?: boolean; services?: boolean }) => {
+      const { config: asked, logger } = open({ logLevel: 'warn' })
+      const services = wanted ? await bringUpServices(asked) : undefined
+      const config = services === undefined ? asked : withServices(asked, services)
+      let service: Service | undefined
       try {
-        say(`Cuestream is up: ${service.url}`)
-        await untilStopped(service.product.failed, async (stopping) => {
-          const api = connectApi(service.url, stopping)
+        service = await startService(config, { logger, stages: 'all' })
+        const { url, product } = service
+        say(`Cuestream is up: ${url}`)
+        await untilStopped(Promise.race([product.failed, ...(services ? [services.failed] : [])]), async (stopping) => {
+          const api = connectApi(url, stopping)
           if (samples) {
-            await ingestSamples(api, dataPaths(config.dataFolder).samplesDone)
+            await ingestSamples(api, samplesDoneFile(config, services))
             say(`Recommendable ${(performance.now() / 1_000).toFixed(1)} s after the start.`)
             await sayExample(api)
           }
           if (once) return await caughtUp(api)
-          say(`\nOpen ${service.url} to try it on the page. Ctrl-C stops.`)
+          say(`\nOpen ${url} to try it on the page. Ctrl-C stops.`)
           await new Promise(() => {})
         })
         if (!once) say('Stopping …')
       } finally {
-        await service.close()
+        await service?.close()
+        await services?.stop()
       }
     })
 
 /** Once a data folder: a sample that somebody took down later does not come back. */
 async function ingestSamples(api: ApiClient, doneFile: string): Promise<void> {
-  if (existsSync(doneFile)) {
-    const { counts } = await api.pipeline()
+  const { counts } = await api.pipeline()
+  if (existsSync(doneFile) && counts.uploads > 0) {
     return say(`${counts.tracks} tracks and ${counts.videos} videos are there`)
   }
   const report = await ingest(api, await entriesOf(repositoryPaths.samples), 'Analysing the samples')
