@@ -1,0 +1,4 @@
+import { kafkaKilled } from './scenarios/kafka-killed.ts'
+import { testShortForm } from './short-form.ts'
+
+testShortForm(kafkaKilled)

@@ -1,0 +1,4 @@
+import { killProcessors } from './scenarios/kill-processors.ts'
+import { testShortForm } from './short-form.ts'
+
+testShortForm(killProcessors)

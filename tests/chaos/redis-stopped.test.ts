@@ -1,0 +1,4 @@
+import { redisStopped } from './scenarios/redis-stopped.ts'
+import { testShortForm } from './short-form.ts'
+
+testShortForm(redisStopped)

@@ -1,0 +1,4 @@
+import { zombieProducer } from './scenarios/zombie-producer.ts'
+import { testShortForm } from './short-form.ts'
+
+testShortForm(zombieProducer)
