@@ -57,8 +57,7 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   const { openRedis } = await import('../adapters/redis/connection.ts')
   const { openRedisCatalogue } = await import('../adapters/redis/catalogue.ts')
   const { openRedisJoinState } = await import('../adapters/redis/join-state.ts')
-  const { openRedisVectorIndex } = await import('../adapters/redis/vector-index.ts')
-  const { openShardedVectorIndex } = await import('../adapters/redis/sharded-vector-index.ts')
+  const { openRedisShards } = await import('../adapters/redis/sharded-vector-index.ts')
   const onError = (what: string) => (err: unknown) => logger.warn({ err }, `${what} failed where no caller waits`)
 
   const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
@@ -73,26 +72,22 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   )
   const password = await secret(config, 'redisPassword')
   const ca = await certificate(config, 'redisTlsCaFile')
-  const redisOptions = (url: string) => ({
-    url,
+  const redisOptions = {
     keyPrefix: config.redisKeyPrefix,
     onError: onError('Redis'),
     ...(config.redisUsername === undefined ? {} : { username: config.redisUsername }),
     ...(password === undefined ? {} : { password }),
     ...(ca === undefined ? {} : { tls: { ca } }),
-  })
-  const redisUrl = config.redisUrl!
-  const shardUrls = config.redisIndexUrls.length > 0 ? config.redisIndexUrls : [redisUrl]
-  const shards: VectorIndex[] = []
-  for (const url of shardUrls) {
-    shards.push(opened(await openRedisVectorIndex(redisOptions(url)), (shard) => shard.close()))
   }
-  const redis = opened(await openRedis(redisOptions(redisUrl)), async (connection) => connection.disconnect())
+  const url = config.redisUrl!
+  const indexUrls = config.redisIndexUrls.length > 0 ? config.redisIndexUrls : [url]
+  const index = opened(await openRedisShards(indexUrls, redisOptions), (shards) => shards.close())
+  const redis = opened(await openRedis({ ...redisOptions, url }), async (connection) => connection.disconnect())
   return {
     broker: prefixedBroker(kafka, config.kafkaPrefix),
     schemaRegistry,
-    index: shards.length === 1 ? shards[0]! : openShardedVectorIndex(shards),
-    catalogue: opened(await openRedisCatalogue(redisOptions(redisUrl)), (catalogue) => catalogue.close()),
+    index,
+    catalogue: opened(await openRedisCatalogue({ ...redisOptions, url }), (catalogue) => catalogue.close()),
     joins: opened(openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) => joins.close()),
   }
 }

@@ -6,6 +6,7 @@
  *   index:names:<generation>  <kind>/<release> → '<uid> <dims>'
  *   index:rows                uid → number of rows
  *   index:fields:<uid>        numeric fields that the schema has
+ *   index:shards              of a sharded index, on its first server: the generations of all its servers
  *   index:ended               generation → when (server's ms) its memory is to be freed
  *   index:garbage             uids whose rows are to be unlinked
  *   row:<uid>:<id>            one row: h FLOAT16, v float32, tags, n_<field>
@@ -66,13 +67,20 @@ local function rowKey(id) return prefix .. 'row:' .. uid .. ':' .. id end
 `
 
 export const scripts = {
-  /** Begins the first generation, under the id ARGV[3], where there is none. @returns the one that serves */
-  begin: script(`
+  /** Begins the first generation, under the id ARGV[3], where there is none. @returns [serving, under construction or ''] */
+  state: script(`
 if serving == '' then
-  redis.call('SET', key('generation'), ARGV[3])
-  return ARGV[3]
+  serving = ARGV[3]
+  redis.call('SET', key('generation'), serving)
 end
-return serving`),
+return { serving, building }`),
+
+  /** ARGV[3] = what is expected to stand there, [4] = what is to stand there. @returns 1 if it does */
+  setShards: script(`
+local current = redis.call('GET', key('shards')) or ''
+if current ~= ARGV[3] and current ~= ARGV[4] then return 0 end
+redis.call('SET', key('shards'), ARGV[4])
+return 1`),
 
   /** @returns [generation, entry | nil, rows, numeric fields of ARGV[3]]; nothing where the store is empty */
   look: script(`

@@ -1,4 +1,5 @@
 /** The server behind the index: what it must be able to do, its scripts, and what is freed in the background. */
+import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
 import { InvalidRecordError, RetryableError, SetupError } from '../../ports/errors.ts'
 import type { IndexName } from '../../ports/vector-index.ts'
@@ -14,6 +15,10 @@ import { CHANGED, ENDED, RUNNING, type Script, scripts, TOO_MANY_FIELDS, UNKNOWN
 
 /** FLOAT16 vectors came with 2.10. */
 const LEAST_ENGINE = 21_000
+/** The generation that is meant where none is named. */
+export const SERVING = ''
+const ID_BYTES = 8
+const DEFAULT_LEASE_MS = 30_000
 const SCAN_COUNT = 1_000
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -38,6 +43,8 @@ export class VectorIndexStore {
     try {
       await checkServer(store.redis)
       await store.failOnTimeout()
+      await store.begin()
+      store.background(store.sweep())
       return store
     } catch (error) {
       store.redis.disconnect()
@@ -86,6 +93,54 @@ export class VectorIndexStore {
     }
   }
 
+  /** @returns the generation that serves; the first one begins where there is none. */
+  async begin(): Promise<string> {
+    return (await this.state()).serving
+  }
+
+  /** @throws SetupError 'rebuild-running' */
+  async startRebuild(leaseMs = DEFAULT_LEASE_MS): Promise<{ id: string; stopRenewing: () => void }> {
+    await this.begin()
+    const id = newId()
+    await this.run(scripts.rebuild, SERVING, id, leaseMs)
+    return { id, stopRenewing: this.#every(leaseMs / 3, () => this.run(scripts.renew, id, leaseMs)) }
+  }
+
+  /** The first generation begins where there is none. */
+  async state(): Promise<{ serving: string; building: string }> {
+    const [serving, building] = (await this.run(scripts.state, SERVING, newId())) as [string, string]
+    return { serving, building }
+  }
+
+  /** @throws SetupError 'generation-ended' unless the generation serves or is under construction. */
+  async mayServe(id: string): Promise<void> {
+    const { serving, building } = await this.state()
+    if (serving !== id && building !== id) throw engineError(new Error(`${ENDED} ${id}`))
+  }
+
+  /** The generations of all servers of a sharded index, on its first; '' where there are none. */
+  async shardRecord(): Promise<string> {
+    return (await asked(this.redis.get(`${this.prefix}index:shards`))) ?? ''
+  }
+
+  /** @returns false where another record than the expected one stands. */
+  async setShardRecord(expected: string, next: string): Promise<boolean> {
+    return (await this.run(scripts.setShards, SERVING, expected, next)) === 1
+  }
+
+  /** Twice is as once. @throws SetupError 'generation-ended' */
+  async promote(id: string, keepMs: number): Promise<void> {
+    await this.run(scripts.promote, id, keepMs)
+    if (keepMs > 0) this.#sweepLater(keepMs)
+    else this.background(this.sweep())
+  }
+
+  /** Nothing happens if it is not under construction. */
+  async discard(id: string): Promise<void> {
+    await this.run(scripts.discard, id)
+    await this.sweep()
+  }
+
   /** Frees what ended and was dropped, one sweep after the other. */
   sweep(): Promise<void> {
     const swept = this.#sweeping.then(() => this.#sweep())
@@ -94,7 +149,7 @@ export class VectorIndexStore {
   }
 
   /** Whatever is left of it is done by whoever opens the store next. */
-  sweepLater(delayMs: number): void {
+  #sweepLater(delayMs: number): void {
     const timer = setTimeout(
       () => {
         this.#timers.delete(timer)
@@ -106,7 +161,7 @@ export class VectorIndexStore {
   }
 
   /** @returns what stops it. */
-  every(ms: number, work: () => Promise<unknown>): () => void {
+  #every(ms: number, work: () => Promise<unknown>): () => void {
     const timer = setInterval(() => this.background(work()), ms).unref()
     this.#timers.add(timer)
     return () => {
@@ -149,6 +204,10 @@ export class VectorIndexStore {
       await asked(this.redis.srem(`${this.prefix}index:garbage`, uid))
     }
   }
+}
+
+export function newId(): string {
+  return randomBytes(ID_BYTES).toString('hex')
 }
 
 /** One index as the store knows it. */
