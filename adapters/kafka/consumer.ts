@@ -1,0 +1,225 @@
+/**
+ * One member of a group at work: the membership says which partitions, the fetcher brings their records, a lane for each
+ * hands them out.
+ *
+ *   [group]    a partition taken away is given up before the group shares it out, as far as its batch ends in the grace
+ *   [kept]     a batch of a partition that stays runs on through a rebalance, and its commit holds
+ *   [stopped]  once stop() was called nothing more is handed out (kafkajs#1593)
+ *   [told]     a consumer ends by stop() or with an error; nothing else ends it
+ */
+import type { ConsumeOptions, Consumer } from '../../ports/broker.ts'
+import { OutageError } from '../../ports/errors.ts'
+import { settlesWithin } from '../embedded/settles-within.ts'
+import type { Assignment } from './assignment.ts'
+import type { KafkaOptions } from './client.ts'
+import { partitionName } from './delivery.ts'
+import { within } from './faults.ts'
+import { Fetcher } from './fetcher.ts'
+import { Lane, type LaneGroup } from './lane.ts'
+import { Membership } from './membership.ts'
+import { Nodes } from './nodes.ts'
+import type { Offsets } from './offsets.ts'
+import type { TopicDirectory } from './topic-directory.ts'
+import { TransactionalProducer } from './transaction.ts'
+import type { Writer } from './writer.ts'
+
+export interface ConsumerContext {
+  readonly options: KafkaOptions
+  readonly consume: ConsumeOptions
+  readonly directory: TopicDirectory
+  readonly writer: Writer
+  readonly offsets: Offsets
+  /** What commits go by. */
+  readonly commitNodes: Nodes
+  readonly sessionTimeoutMs: number
+  readonly heartbeatMs: number
+  readonly deliveryTimeoutMs: number
+  onError(error: unknown): void
+  onEnd(consumer: GroupConsumer): void
+}
+
+const DEFAULT_GRACE_MS = 10_000
+/** How long a handler may take to notice that its batch was aborted. */
+const SETTLE_MS = 5_000
+const FLUSH_EVERY_MS = 1_000
+const FLUSH_WITHIN_MS = 2_000
+/** A fetch is answered, or given up, long before. */
+const STALLED_MS = 60_000
+
+export class GroupConsumer implements Consumer {
+  readonly ended: Promise<void>
+  readonly #context: ConsumerContext
+  readonly #membership: Membership
+  readonly #fetcher: Fetcher
+  readonly #lanes = new Map<string, Lane>()
+  /** By partition: settles when the last lane has let go. */
+  readonly #handovers = new Map<string, Promise<void>>()
+  readonly #timer: NodeJS.Timeout
+  #flushing: Promise<void> = Promise.resolve()
+  #stopped: Promise<void> | undefined
+  #resolveEnded!: () => void
+  #rejectEnded!: (error: unknown) => void
+
+  constructor(context: ConsumerContext) {
+    this.#context = context
+    const { options, consume, sessionTimeoutMs, heartbeatMs, onError } = context
+    this.ended = new Promise((resolve, reject) => {
+      this.#resolveEnded = resolve
+      this.#rejectEnded = reject
+    })
+    // Who looks at `ended` late, or never, must not bring the process down.
+    this.ended.catch(() => {})
+    const nodes = new Nodes(options)
+    this.#fetcher = new Fetcher({ nodes, lanes: () => this.#lanes.values(), onFailure: (error) => this.#fail(error) })
+    this.#membership = new Membership({
+      group: consume.group,
+      topics: consume.topics,
+      sessionTimeoutMs,
+      heartbeatMs,
+      nodes,
+      leaveBy: context.commitNodes,
+      onAssigned: (assignment) => this.#onAssigned(assignment),
+      onRebalance: () => this.#onRebalance(),
+      onLost: () => this.#takeAll(),
+      onError,
+    })
+    this.#timer = setInterval(() => this.#look(), FLUSH_EVERY_MS).unref()
+    this.#membership.run().catch((error) => this.#fail(error))
+  }
+
+  assignment(): { topic: string; partition: number; paused: boolean }[] {
+    return [...this.#lanes.values()].map(({ topic, partition, paused }) => ({ topic, partition, paused }))
+  }
+
+  stop(graceMs: number = DEFAULT_GRACE_MS): Promise<void> {
+    this.#stopped ??= this.#stop(graceMs)
+    return this.#stopped
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const lanes = [...this.#lanes.values()]
+    for (const lane of lanes) lane.stopFetching() // [stopped]
+    const idle = Promise.all(lanes.map((lane) => lane.ended))
+    await settlesWithin(idle, graceMs)
+    for (const lane of lanes) lane.revoke()
+    await settlesWithin(Promise.all(lanes.map((lane) => lane.committed())), SETTLE_MS)
+    await this.#flush()
+    await this.#leave()
+    await settlesWithin(idle, SETTLE_MS)
+    this.#lanes.clear()
+    this.#resolveEnded()
+    this.#context.onEnd(this)
+  }
+
+  #fail(error: unknown): void {
+    this.#stopped ??= this.#failWith(error)
+  }
+
+  /** The others take over at once. */
+  async #failWith(error: unknown): Promise<void> {
+    const lanes = [...this.#lanes.values()]
+    this.#takeAll()
+    await settlesWithin(Promise.all(lanes.map((lane) => lane.committed())), SETTLE_MS)
+    await this.#flush(lanes)
+    await this.#leave()
+    this.#rejectEnded(error)
+    this.#context.onEnd(this)
+  }
+
+  async #leave(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#fetcher.close()
+    await this.#membership.leave()
+  }
+
+  #onAssigned(assignment: Assignment): void {
+    if (this.#stopped !== undefined) return
+    const named = [...assignment].flatMap(([topic, partitions]) =>
+      partitions.map((partition) => ({ topic, partition })),
+    )
+    const names = new Set(named.map(partitionName))
+    for (const [name, lane] of this.#lanes) if (!names.has(name)) this.#take(name, lane)
+    for (const place of named) {
+      const name = partitionName(place)
+      const kept = this.#lanes.get(name)
+      if (kept === undefined) this.#lanes.set(name, this.#open(name, place.topic, place.partition))
+      else kept.release() // [kept]
+    }
+    this.#fetcher.wake()
+  }
+
+  #open(name: string, topic: string, partition: number): Lane {
+    const { consume, directory, writer, offsets, commitNodes, deliveryTimeoutMs, onError } = this.#context
+    const membership = this.#membership
+    const group: LaneGroup = {
+      get identity() {
+        return membership.identity
+      },
+      ready: () => membership.ready(),
+      confirm: () => membership.confirm(),
+      flushed: () => this.#flushing,
+    }
+    return new Lane({
+      topic,
+      partition,
+      consume,
+      deliveryTimeoutMs,
+      directory,
+      writer,
+      offsets,
+      producer: new TransactionalProducer(commitNodes, `${consume.group}.${topic}.${partition}`),
+      group,
+      after: this.#handovers.get(name) ?? Promise.resolve(),
+      onFailure: (error) => this.#fail(error),
+      onError,
+      onHungry: () => this.#fetcher.wake(),
+    })
+  }
+
+  async #onRebalance(): Promise<void> {
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.hold()))
+    await this.#flush()
+  }
+
+  #takeAll(): void {
+    for (const [name, lane] of this.#lanes) this.#take(name, lane)
+  }
+
+  #take(name: string, lane: Lane): void {
+    lane.revoke()
+    this.#lanes.delete(name)
+    const earlier = this.#handovers.get(name) ?? Promise.resolve()
+    const handover = Promise.all([earlier, settlesWithin(lane.ended, SETTLE_MS)]).then(() => {
+      if (this.#handovers.get(name) === handover) this.#handovers.delete(name)
+    })
+    this.#handovers.set(name, handover)
+  }
+
+  #look(): void {
+    void this.#flush()
+    const hungry = [...this.#lanes.values()].some((lane) => lane.hungryAt !== undefined)
+    if (!hungry || performance.now() - this.#fetcher.settledAt < STALLED_MS) return
+    this.#fail(
+      new OutageError('kafka-stalled', `Group ${this.#context.consume.group}: no fetch was answered for a minute`),
+    )
+  }
+
+  /** Tells the group what is done and was not told yet. One at a time; never rejects. */
+  #flush(lanes: Iterable<Lane> = this.#lanes.values()): Promise<void> {
+    const all = [...lanes]
+    this.#flushing = this.#flushing.then(async () => {
+      const told = all.flatMap((lane) => {
+        const offset = lane.takeUntold()
+        return offset === undefined ? [] : [{ lane, topic: lane.topic, partition: lane.partition, offset }]
+      })
+      if (told.length === 0) return
+      try {
+        await this.#context.offsets.commit(this.#membership.identity, told, { deadline: within(FLUSH_WITHIN_MS) })
+      } catch {
+        // Told with the next ones; if the partition is no longer ours, its new owner starts where the group was told.
+        for (const { lane, offset } of told) lane.restoreUntold(offset)
+      }
+    })
+    return this.#flushing
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Carries encoded batches to the leaders of their partitions, again and again until all are acknowledged or time is up.
+ * A batch is sent again byte for byte: its producer id and sequence let the broker drop what it has already. [once]
+ */
+
+import { setTimeout as delay } from 'node:timers/promises'
+import { InvalidRecordError } from '../../ports/errors.ts'
+import { isTransient, type Patience, translated, typeOf } from './faults.ts'
+import type { KafkaNode, Nodes } from './nodes.ts'
+import { BATCH_HEADER_BYTES } from './record-batch.ts'
+import { errorOf, produceRequest } from './requests.ts'
+import type { PreparedRecord } from './topic-directory.ts'
+
+export interface Outgoing {
+  readonly topic: string
+  readonly partition: number
+  readonly bytes: Buffer
+  /** Of its first record, once it is acknowledged. */
+  baseOffset: number | undefined
+}
+
+/** Several records share a batch up to this size, if their topic allows it. */
+const BATCH_BYTES = 1024 * 1024
+/** One request carries so much, and one batch at least. */
+const REQUEST_BYTES = 8 * 1024 * 1024
+const ACKNOWLEDGED_WITHIN_MS = 10_000
+const FIRST_DELAY_MS = 10
+const LONGEST_DELAY_MS = 500
+const REFUSED = new Map([
+  ['MESSAGE_TOO_LARGE', 'record-too-large'],
+  ['RECORD_LIST_TOO_LARGE', 'record-too-large'],
+  ['INVALID_RECORD', 'invalid-record'],
+  ['INVALID_TIMESTAMP', 'invalid-timestamp'],
+])
+
+/** @param batches at most one for each partition. @throws what the first batch that cannot be delivered met. */
+export async function deliver(
+  nodes: Nodes,
+  batches: readonly Outgoing[],
+  transactionalId: string | null,
+  { deadline, signal }: Patience,
+): Promise<void> {
+  let left = batches
+  for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(LONGEST_DELAY_MS, delayMs * 2)) {
+    const failures: unknown[] = []
+    const fail = (error: unknown) => void failures.push(error)
+    const requests = await byLeader(nodes, left, fail)
+    await Promise.all(requests.map(({ leader, part }) => sendTo(leader, part, transactionalId, fail)))
+    left = left.filter(({ baseOffset }) => baseOffset === undefined)
+    if (left.length === 0) return
+    const fatal = failures.find((error) => !isTransient(error))
+    if (fatal !== undefined) throw refused(fatal)
+    if (signal?.aborted || performance.now() + delayMs > deadline) throw translated('producing', failures[0])
+    await delay(delayMs, undefined, { signal }).catch(() => {})
+    await nodes.refresh([...new Set(left.map(({ topic }) => topic))]).catch(() => {}) // met again by the next round
+  }
+}
+
+async function byLeader(nodes: Nodes, batches: readonly Outgoing[], fail: (error: unknown) => void) {
+  const parts = new Map<KafkaNode, Outgoing[][]>()
+  for (const batch of batches) {
+    try {
+      const leader = await nodes.leader(batch.topic, batch.partition)
+      const requests = parts.get(leader) ?? [[]]
+      parts.set(leader, requests)
+      const last = requests.at(-1)!
+      const size = last.reduce((sum, { bytes }) => sum + bytes.length, 0)
+      if (last.length > 0 && size + batch.bytes.length > REQUEST_BYTES) requests.push([batch])
+      else last.push(batch)
+    } catch (error) {
+      fail(error)
+    }
+  }
+  return [...parts].flatMap(([leader, requests]) => requests.map((part) => ({ leader, part })))
+}
+
+async function sendTo(
+  leader: KafkaNode,
+  batches: readonly Outgoing[],
+  transactionalId: string | null,
+  fail: (error: unknown) => void,
+): Promise<void> {
+  try {
+    const produced = await leader.send(produceRequest(batches, transactionalId, ACKNOWLEDGED_WITHIN_MS))
+    for (const { topic, partition, errorCode, baseOffset } of produced) {
+      const error = errorOf(errorCode)
+      if (error !== undefined) fail(error)
+      else batches.find((batch) => batch.partition === partition && batch.topic === topic)!.baseOffset = baseOffset
+    }
+  } catch (error) {
+    fail(error)
+  }
+}
+
+function refused(error: unknown): unknown {
+  const code = REFUSED.get(typeOf(error))
+  return code === undefined
+    ? error
+    : new InvalidRecordError(code, `Kafka refuses a record: ${(error as Error).message}`)
+}
+
+/** Splits records of one partition, in their order, into what fits a batch each. */
+export function batchesOf(records: readonly PreparedRecord[]): PreparedRecord[][] {
+  const batches: PreparedRecord[][] = []
+  let size = 0
+  for (const record of records) {
+    const limit = Math.min(BATCH_BYTES, record.maxBatchBytes)
+    const last = batches.at(-1)
+    if (last === undefined || size + record.bytes > limit) {
+      batches.push([record])
+      size = BATCH_HEADER_BYTES + record.bytes
+    } else {
+      last.push(record)
+      size += record.bytes
+    }
+  }
+  return batches
+}
+
+export function partitionName({ topic, partition }: { topic: string; partition: number }): string {
+  return `${partition} ${topic}`
+}

@@ -1,0 +1,388 @@
+/**
+ * One partition in the hands of one member: what was fetched waits here, is handed out batch by batch, and is committed.
+ *
+ *   [one-at-a-time]  a partition has one running batch; a lane waits for the one that had the partition in this process
+ *   [trusted]        before the first batch whose outputs are committed with its offset, the transactional id of the
+ *                    partition is opened, which shuts out an earlier owner, and only then is the committed offset read:
+ *                    what that owner committed late is not done twice
+ *   [fenced]         a lane that was revoked, and a batch that has ended, commit nothing any more
+ *   [apart]          a lane that waits or is slow holds up no other
+ *   [bounded]        a lane asks for more only while little waits in it
+ *   [through]        the offset moves past control records and holes, so that a lag of 0 means that nothing is left
+ */
+import type { Batch, BatchOutcome, ConsumeOptions, OutputRecord, StoredRecord } from '../../ports/broker.ts'
+import { FencedError, OutageError } from '../../ports/errors.ts'
+import { within } from './faults.ts'
+import type { Offsets } from './offsets.ts'
+import { decodeRecordSet, type ReadRecord } from './record-batch.ts'
+import type { FetchedPartition, GroupIdentity } from './requests.ts'
+import type { TopicDirectory } from './topic-directory.ts'
+import type { TransactionalProducer } from './transaction.ts'
+import type { Writer } from './writer.ts'
+
+export interface LaneOptions {
+  readonly topic: string
+  readonly partition: number
+  readonly consume: ConsumeOptions
+  readonly deliveryTimeoutMs: number
+  readonly directory: TopicDirectory
+  readonly writer: Writer
+  readonly offsets: Offsets
+  /** Of this partition in this group; used when the consumer is atomic. */
+  readonly producer: TransactionalProducer
+  readonly group: LaneGroup
+  /** Settles when the lane that had this partition before, in this process, has let go. */
+  readonly after: Promise<void>
+  /** The handler rejected, or the partition cannot be read. */
+  onFailure(error: unknown): void
+  /** What was out of the ordinary and was dealt with. */
+  onError(error: unknown): void
+  /** The lane can take more. */
+  onHungry(): void
+}
+
+/** The member that the lane belongs to. */
+export interface LaneGroup {
+  readonly identity: GroupIdentity
+  ready(): Promise<void>
+  confirm(): Promise<boolean>
+  /** Settles when no offsets are being written behind the lanes' backs. */
+  flushed(): Promise<void>
+}
+
+const LITTLE_BYTES = 512 * 1024
+/** Values of a batch pass this by one record at most. */
+const MOST_BATCH_BYTES = 16 * 1024 * 1024
+const LOOK_AGAIN_MS = 100
+
+export class Lane {
+  readonly topic: string
+  readonly partition: number
+  /** Settles, without rejecting, when the last batch has ended. */
+  readonly ended: Promise<void>
+  readonly #options: LaneOptions
+  readonly #atomic: boolean
+  /** Aborted first: begin nothing new. */
+  readonly #stopping = new AbortController()
+  /** Aborted when the partition is no longer ours: the signal of the batches. */
+  readonly #revoked = new AbortController()
+  readonly #commits = new Set<Promise<unknown>>()
+  #held = false
+  #paused = false
+  #isTrusted = false
+  #running: Promise<unknown> | undefined
+  #wake: (() => void) | undefined
+  /** Where to fetch; undefined until it is known. */
+  #position: number | undefined
+  /** The first record that is not done. */
+  #committed = 0
+  /** Done, but not yet told to the group. */
+  #untold: number | undefined
+  #waiting: ReadRecord[] = []
+  #waitingBytes = 0
+  #endOffset = 0
+
+  constructor(options: LaneOptions) {
+    this.#options = options
+    this.#atomic = options.consume.atomic !== false
+    this.topic = options.topic
+    this.partition = options.partition
+    this.ended = this.#run()
+  }
+
+  get paused(): boolean {
+    return this.#paused
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  /** Where to fetch, if the lane can take more now. */
+  get hungryAt(): number | undefined {
+    const able = !this.#stopping.signal.aborted && !this.#held && !this.#paused && this.#waitingBytes < LITTLE_BYTES
+    return able ? this.#position : undefined
+  }
+
+  /** Begin nothing new until `release`. @returns when nothing runs any more. */
+  async hold(): Promise<void> {
+    this.#held = true
+    await this.#running
+    await Promise.allSettled(this.#commits)
+  }
+
+  /** The partition stays. */
+  release(): void {
+    this.#held = false
+    this.#notify()
+    this.#options.onHungry()
+  }
+
+  stopFetching(): void {
+    this.#stopping.abort()
+    this.#notify()
+  }
+
+  /** From now on commits are fenced. */
+  revoke(): void {
+    this.stopFetching()
+    this.#revoked.abort(new FencedError(`partition ${this.partition} of ${this.topic} was taken away`))
+  }
+
+  /** Settles when no commit is on its way. */
+  async committed(): Promise<void> {
+    await Promise.allSettled(this.#commits)
+  }
+
+  /** The offset that the group has not been told yet; `restoreUntold` if it could not be told. */
+  takeUntold(): number | undefined {
+    const offset = this.#untold
+    this.#untold = undefined
+    return offset
+  }
+
+  restoreUntold(offset: number): void {
+    this.#untold ??= offset
+  }
+
+  /** @param offset that was asked for: an answer to an older question is dropped. */
+  accept(offset: number, fetched: FetchedPartition): void {
+    if (offset !== this.#position || this.#stopping.signal.aborted || this.#paused) return
+    const bytes = Buffer.from(fetched.records) // of its own, so that it does not keep the whole answer in memory
+    const where = `partition ${this.partition} of ${this.topic}`
+    const { records, nextOffset } = decodeRecordSet(bytes, offset, fetched.aborted, where)
+    this.#endOffset = fetched.highWatermark
+    this.#position = nextOffset
+    if (records.length > 0) {
+      this.#waiting = this.#waiting.length === 0 ? records : this.#waiting.concat(records)
+      for (const record of records) this.#waitingBytes += record.bytes
+      this.#notify()
+    } else if (nextOffset > offset && this.#committed === offset && this.#waiting.length === 0) {
+      this.#committed = nextOffset // [through]
+      this.#untold = nextOffset
+    }
+  }
+
+  /** What the group stands at is deleted, or was never there. Nothing that is there is skipped. */
+  outOfRange(offset: number, logStart: number): void {
+    if (offset !== this.#position) return
+    const where = `partition ${this.partition} of ${this.topic}`
+    if (offset < logStart) {
+      const message = `Records ${offset} … ${logStart - 1} of ${where} were deleted before group ${this.#group} read them`
+      this.#options.onError(new Error(message))
+    } else {
+      const message = `Group ${this.#group} stands at ${offset} of ${where}, past its end: it reads all of it again`
+      this.#options.onError(new Error(message))
+    }
+    this.#rewind(logStart)
+  }
+
+  get #group(): string {
+    return this.#options.consume.group
+  }
+
+  #notify(): void {
+    this.#wake?.()
+  }
+
+  #change(ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = ms === undefined ? undefined : setTimeout(() => this.#wake?.(), ms)
+      this.#wake = () => {
+        clearTimeout(timer)
+        this.#wake = undefined
+        resolve()
+      }
+    })
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#options.after // [one-at-a-time]
+      while (!this.#stopping.signal.aborted) {
+        if (this.#held) await this.#change()
+        else if (this.#position === undefined) await this.#unlessStopped(this.#begin())
+        else if (this.#waiting.length === 0) await this.#change()
+        else if (this.#atomic && !this.#isTrusted) await this.#unlessStopped(this.#establishTrust())
+        else await this.#deliverNext()
+      }
+    } catch (error) {
+      // Work that was already void may fail as it likes: the new owner meets the same records.
+      if (!this.#revoked.signal.aborted) this.#options.onFailure(error)
+    }
+    await Promise.allSettled(this.#commits)
+  }
+
+  async #unlessStopped(work: Promise<void>): Promise<void> {
+    try {
+      await work
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) throw error
+    }
+  }
+
+  /** Waits through an outage. */
+  get #patience() {
+    return { deadline: Number.POSITIVE_INFINITY, signal: this.#stopping.signal }
+  }
+
+  async #begin(): Promise<void> {
+    const { offsets, group, consume } = this.#options
+    const { topic, partition } = this
+    let [start] = await offsets.committed(this.#group, [this], this.#patience)
+    if (start === undefined) {
+      ;[start] = await offsets.edge([this], consume.from, this.#patience)
+      if (consume.from === 'latest') {
+        // Where a group begins is written down, so that a crash before its first commit loses nothing.
+        await group.ready()
+        await offsets.commit(group.identity, [{ topic, partition, offset: start! }], this.#patience)
+      }
+    }
+    this.#rewind(start!)
+  }
+
+  /** [trusted] */
+  async #establishTrust(): Promise<void> {
+    const { producer, offsets, group } = this.#options
+    await group.ready()
+    // A member that was put out of the group without knowing would shut out the rightful owner.
+    if (!(await group.confirm())) return this.#change(LOOK_AGAIN_MS)
+    await producer.open(this.#patience)
+    const [committed] = await offsets.committed(this.#group, [this], this.#patience)
+    this.#isTrusted = true
+    if (committed !== undefined && committed > this.#committed) this.#rewind(committed)
+  }
+
+  /** What waits is fetched anew from there. */
+  #rewind(offset: number): void {
+    this.#committed = offset
+    this.#position = offset
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#options.onHungry()
+  }
+
+  #take(): StoredRecord[] {
+    const { maxRecords } = this.#options.consume
+    let [count, bytes] = [0, 0]
+    while (count < maxRecords && count < this.#waiting.length && bytes < MOST_BATCH_BYTES) {
+      bytes += this.#waiting[count++]!.bytes
+    }
+    const { topic, partition } = this
+    const taken = this.#waiting.slice(0, count).map(({ offset, key, value, headers, timestamp }) => {
+      return { topic, partition, offset, key, value, headers, timestamp }
+    })
+    this.#waiting = this.#waiting.slice(count)
+    this.#waitingBytes -= bytes
+    if (this.#waitingBytes < LITTLE_BYTES) this.#options.onHungry()
+    return taken
+  }
+
+  async #deliverNext(): Promise<void> {
+    const records = this.#take()
+    const last = records.at(-1)!.offset
+    let open = true
+    const batch: Batch = {
+      topic: this.topic,
+      partition: this.partition,
+      records,
+      endOffset: Math.max(this.#endOffset, last + 1),
+      signal: this.#revoked.signal,
+      commit: (nextOffset, outputs) => {
+        const commit = this.#commit(() => open, nextOffset, outputs, last)
+        this.#commits.add(commit)
+        const settled = () => void this.#commits.delete(commit)
+        commit.then(settled, settled)
+        return commit
+      },
+    }
+    const running = this.#options.consume.onBatch(batch)
+    this.#running = running.catch(() => {})
+    let outcome: BatchOutcome
+    try {
+      outcome = await running
+    } finally {
+      open = false
+      await Promise.allSettled(this.#commits)
+      this.#running = undefined
+    }
+    if (outcome.next === 'pause') await this.#pause(outcome.forMs)
+    else if (this.#committed !== last + 1 && this.#committed !== this.#throughFrom(last)) this.#rewind(this.#committed)
+  }
+
+  async #pause(forMs: number): Promise<void> {
+    this.#paused = true
+    this.#rewind(this.#committed)
+    const ends = performance.now() + forMs
+    while (!this.#stopping.signal.aborted && performance.now() < ends) {
+      await this.#change(Math.min(2 ** 31 - 1, ends - performance.now()))
+    }
+    this.#paused = false
+    this.#options.onHungry()
+  }
+
+  /** Behind the last record there are at most control records and holes up to here. [through] */
+  #throughFrom(last: number): number {
+    return this.#waiting.length === 0 ? this.#position! : last + 1
+  }
+
+  async #commit(
+    isOpen: () => boolean,
+    nextOffset: number,
+    outputs: readonly OutputRecord[],
+    last: number,
+  ): Promise<void> {
+    const { directory, writer, producer, offsets, group, deliveryTimeoutMs } = this.#options
+    if (!Number.isSafeInteger(nextOffset) || nextOffset < 0) throw new RangeError(`${nextOffset} is no offset`)
+    const assertOurs = () => {
+      this.#revoked.signal.throwIfAborted() // [fenced]
+      if (!isOpen()) throw new FencedError(`the batch of partition ${this.partition} of ${this.topic} has ended`)
+    }
+    assertOurs()
+    const deadline = within(deliveryTimeoutMs)
+    const prepared = await directory.prepare(outputs)
+    const offset = nextOffset === last + 1 ? this.#throughFrom(last) : nextOffset
+    if (!this.#atomic) {
+      await writer.write(prepared, deadline)
+      assertOurs()
+      this.#committed = offset
+      this.#untold = offset
+      return
+    }
+    await this.#inTime(group.ready(), deadline)
+    await group.flushed()
+    assertOurs()
+    const position = [{ topic: this.topic, partition: this.partition, offset }]
+    if (prepared.length === 0) await offsets.commit(group.identity, position, { deadline })
+    else {
+      if (!this.#isTrusted) throw new FencedError(`an earlier commit of this batch failed: it comes again`)
+      try {
+        await producer.commit(prepared, { identity: group.identity, offsets: position }, { deadline })
+      } catch (error) {
+        this.#isTrusted = producer.isOpen // [trusted] anew
+        throw error
+      }
+    }
+    this.#committed = offset
+    this.#untold = undefined
+  }
+
+  /** @throws OutageError; FencedError when the partition is taken away meanwhile */
+  async #inTime(ready: Promise<void>, deadline: number): Promise<void> {
+    const { signal } = this.#revoked
+    let giveUp!: () => void
+    const late = new Promise<void>((resolve) => {
+      giveUp = resolve
+    })
+    const timer = setTimeout(giveUp, Math.max(0, deadline - performance.now()))
+    signal.addEventListener('abort', giveUp)
+    try {
+      const outcome = await Promise.race([ready.then(() => 'ready'), late])
+      signal.throwIfAborted()
+      if (outcome !== 'ready') throw new OutageError('kafka-away', `Group ${this.#group} could not be joined in time`)
+    } finally {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Writes to several partitions, and offsets of a group, that become visible together or not at all.
+ *
+ *     init ─▶ add partitions ─▶ ┬ produce ──────────────────────────┬ ─▶ end
+ *                               └ add offsets ─▶ commit offsets ────┘
+ *
+ *   [fence]    who opens a transactional id shuts out whoever had it before and undoes what that one left open
+ *   [group]    offsets are taken only from a member of the group's present generation
+ *   [retried]  Kafka answers CONCURRENT_TRANSACTIONS while it still ends the transaction before, to any of the steps
+ *              (kafkajs#430): each is tried again
+ *   [anew]     after a failure whose outcome is not known, the id is opened again before it is used
+ */
+import { FencedError } from '../../ports/errors.ts'
+import { batchesOf, deliver, type Outgoing, partitionName } from './delivery.ts'
+import { isFenced, type Patience, translated, within } from './faults.ts'
+import type { KafkaNode, Nodes } from './nodes.ts'
+import { encodeBatch } from './record-batch.ts'
+import { byTopic, type GroupIdentity, type PartitionOffset, txnOffsetCommitRequest } from './requests.ts'
+import type { PreparedRecord } from './topic-directory.ts'
+
+/** Kafka looks every 10 s for transactions that are older than this: a stuck one holds readers up for 15 s at most. */
+export const TRANSACTION_TIMEOUT_MS = 5_000
+/** For undoing; beyond it Kafka does it by itself. */
+const ABORT_WITHIN_MS = 2_000
+const SEQUENCES = 2 ** 31
+
+export interface OffsetsOfGroup {
+  readonly identity: GroupIdentity
+  readonly offsets: readonly PartitionOffset[]
+}
+
+interface Opened {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+  readonly sequences: Map<string, number>
+}
+
+export class TransactionalProducer {
+  readonly transactionalId: string
+  readonly #nodes: Nodes
+  #opened: Opened | undefined
+
+  constructor(nodes: Nodes, transactionalId: string) {
+    this.#nodes = nodes
+    this.transactionalId = transactionalId
+  }
+
+  get isOpen(): boolean {
+    return this.#opened !== undefined
+  }
+
+  /** [fence] Waits for what the one before had begun to commit. */
+  async open(patience: Patience): Promise<void> {
+    const { transactionalId } = this
+    const request = { transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS }
+    const opened = await this.#ask(`opening ${transactionalId}`, patience, (node) =>
+      node.call<{ producerId: string; producerEpoch: number }>('InitProducerId', request),
+    )
+    this.#opened = { ...opened, producerId: BigInt(opened.producerId), sequences: new Map() }
+  }
+
+  /**
+   * @returns the offset of each record.
+   * @throws FencedError when a later holder of the id, or generation of the group, has taken over; OutageError
+   */
+  async commit(
+    records: readonly PreparedRecord[],
+    group: OffsetsOfGroup | undefined,
+    patience: Patience,
+  ): Promise<number[]> {
+    if (this.#opened === undefined) await this.open(patience)
+    const opened = this.#opened!
+    const { transactionalId } = this
+    const producer = { transactionalId, producerId: opened.producerId, producerEpoch: opened.producerEpoch }
+    try {
+      if (records.length > 0) {
+        const topics = byTopic(partitionsOf(records)).map(({ topic, partitions }) => ({
+          topic,
+          partitions: partitions.map(({ partition }) => partition),
+        }))
+        await this.#ask('adding to a transaction', patience, (node) =>
+          node.call('AddPartitionsToTxn', { ...producer, topics }),
+        )
+      }
+      // Both are waited for, so that nothing is still on its way when the transaction is undone.
+      const [written, offsets] = await Promise.allSettled([
+        this.#produce(opened, records, patience),
+        group === undefined ? undefined : this.#commitOffsets(producer, group, patience),
+      ])
+      if (written.status === 'rejected') throw written.reason
+      if (offsets.status === 'rejected') throw offsets.reason
+      await this.#ask('ending a transaction', patience, (node) =>
+        node.call('EndTxn', { ...producer, transactionResult: true }),
+      )
+      return written.value
+    } catch (error) {
+      this.#opened = undefined // [anew]
+      const cause = causeOf(error)
+      if (isFenced(cause)) {
+        throw new FencedError(`${transactionalId} was taken over: ${(cause as Error).message}`, { cause: error })
+      }
+      // What cannot be undone now is undone by whoever opens the id next, or by Kafka when its time is up.
+      const soon = { deadline: Math.min(within(ABORT_WITHIN_MS), patience.deadline + ABORT_WITHIN_MS) }
+      await this.#ask('undoing a transaction', soon, (node) =>
+        node.call('EndTxn', { ...producer, transactionResult: false }),
+      ).catch(() => {})
+      throw translated('committing a transaction', error)
+    }
+  }
+
+  async #commitOffsets(
+    producer: { transactionalId: string; producerId: bigint; producerEpoch: number },
+    { identity, offsets }: OffsetsOfGroup,
+    patience: Patience,
+  ): Promise<void> {
+    const { group } = identity
+    await this.#ask('adding offsets to a transaction', patience, (node) =>
+      node.call('AddOffsetsToTxn', { ...producer, groupId: group }),
+    )
+    await this.#nodes.askCoordinator(
+      'group',
+      group,
+      `committing offsets of ${group}`,
+      quick(patience),
+      (node) => node.send(txnOffsetCommitRequest(producer, identity, offsets)), // [group]
+    )
+  }
+
+  async #produce(opened: Opened, records: readonly PreparedRecord[], patience: Patience): Promise<number[]> {
+    const indexes = new Map<PreparedRecord, number>(records.map((record, i) => [record, i]))
+    const offsets: number[] = new Array(records.length)
+    const queues = groupedByPartition(records).map(batchesOf)
+    for (let round = 0; queues.some((queue) => queue.length > round); round++) {
+      const parts = queues.flatMap((queue) => (queue[round] === undefined ? [] : [queue[round]!]))
+      const batches = parts.map((part) => encoded(part, opened))
+      await deliver(this.#nodes, batches, this.transactionalId, patience)
+      for (const [i, part] of parts.entries()) {
+        for (const [at, record] of part.entries()) offsets[indexes.get(record)!] = batches[i]!.baseOffset! + at
+      }
+    }
+    return offsets
+  }
+
+  #ask<T>(what: string, patience: Patience, ask: (coordinator: KafkaNode) => Promise<T>): Promise<T> {
+    return this.#nodes.askCoordinator('transaction', this.transactionalId, what, quick(patience), ask) // [retried]
+  }
+}
+
+/** Kafka ends a transaction within milliseconds: a long wait before the next try would be the commit's whole time. */
+function quick(patience: Patience): Patience {
+  return { ...patience, firstDelayMs: 4, longestDelayMs: 100 }
+}
+
+/** `translated` hides an error of the protocol behind one of ours. */
+function causeOf(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? error.cause : error
+}
+
+function encoded(part: readonly PreparedRecord[], opened: Opened): Outgoing {
+  const { topic, partition } = part[0]!
+  const name = partitionName({ topic, partition })
+  const firstSequence = opened.sequences.get(name) ?? 0
+  opened.sequences.set(name, (firstSequence + part.length) % SEQUENCES)
+  const { producerId, producerEpoch } = opened
+  const stamp = { producerId, producerEpoch, firstSequence, transactional: true }
+  const records = part.map(({ record }) => record)
+  return { topic, partition, bytes: encodeBatch(records, stamp), baseOffset: undefined }
+}
+
+function groupedByPartition(records: readonly PreparedRecord[]): PreparedRecord[][] {
+  const groups = new Map<string, PreparedRecord[]>()
+  for (const record of records) {
+    const name = partitionName(record)
+    const group = groups.get(name)
+    if (group === undefined) groups.set(name, [record])
+    else group.push(record)
+  }
+  return [...groups.values()]
+}
+
+/** Each once, those of a topic together. */
+function partitionsOf(records: readonly PreparedRecord[]): { topic: string; partition: number }[] {
+  const partitions = groupedByPartition(records).map(([first]) => ({
+    topic: first!.topic,
+    partition: first!.partition,
+  }))
+  return partitions.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.partition - b.partition))
+}
