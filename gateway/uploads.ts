@@ -8,23 +8,27 @@
  *   [once]       what the catalogue knows with the same media is answered as a duplicate and not produced again;
  *                submissions of one id take turns, so this holds within a process. Two gateways at the same moment may
  *                both produce: the stages are idempotent by upload id.
- *   [takedown]   what was taken down and is submitted again is received anew, later than the takedown by its time, even
- *                while the takedown is being carried out: by these times the stages tell the two apart
+ *   [takedown]   a tombstone on uploads.received.v1 ends the upload, and uploads.removed.v1 keeps that it was so
+ *   [anew]       what was taken down and is submitted again is received anew, later than the takedown by its time, even
+ *                while the takedown is being carried out: by these times the stages tell the two apart. Where another
+ *                gateway's tombstone lands on such an upload, that gateway puts the upload after it
  *   [conflict]   an id never changes its content or kind: that is refused until the upload is removed
  */
-import type { Broker } from '../ports/broker.ts'
+import type { Broker, OutputRecord } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
-import { InvalidRequestError } from '../ports/errors.ts'
+import { InvalidRecordError, InvalidRequestError } from '../ports/errors.ts'
 import type { MediaStore, StoredMedia } from '../ports/media.ts'
 import type { Codec } from '../runtime/codec.ts'
 import type { Rights, UploadKind, UploadReceived } from '../schemas/types.ts'
 import { uploadsReceived, uploadsRemoved } from '../topics/topics.ts'
+import { takedownStamp } from '../topics/upload-stamp.ts'
 
 /** Ids that people give: safe in a URL path, a file name and a log. */
 export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /** Hex digits of the content's sha256 in an id: 104 bits. */
 const ID_HASH_DIGITS = 26
+const READ_AT_ONCE = 100
 
 export interface NewUpload {
   readonly kind: UploadKind
@@ -94,7 +98,7 @@ export function createUploads(deps: UploadDeps): Uploads {
     const known = await latest(id, kind)
     if (known === undefined) return false // a crash came between: complete it
     if (known.media.sha256 !== media.sha256) throw conflict('holds other content')
-    return known.receivedAt > ((await catalogue.takenDownAt(id)) ?? -1) // [takedown]
+    return known.receivedAt > ((await catalogue.takenDownAt(id)) ?? -1) // [anew]
   }
 
   async function receive(value: UploadReceived): Promise<void> {
@@ -126,7 +130,7 @@ export function createUploads(deps: UploadDeps): Uploads {
             artist: upload.artist ?? null,
             owner: upload.owner ?? null,
             rights: { licence: null, territories: [], explicit: false, ...upload.rights },
-            receivedAt: Math.max(now(), ((await catalogue.takenDownAt(id)) ?? 0) + 1),
+            receivedAt: Math.max(now(), ((await catalogue.takenDownAt(id)) ?? 0) + 2), // [anew]
           })
         }
         return { id, kind, media, duplicate }
@@ -139,14 +143,48 @@ export function createUploads(deps: UploadDeps): Uploads {
         if (status === undefined) {
           throw new InvalidRequestError('unknown-upload', `There is no upload ${id}`, { status: 404 })
         }
-        const removedAt = Math.max(now(), (await latest(id, status.kind))?.receivedAt ?? 0)
-        const value = { uploadId: id, kind: status.kind, reason: reason ?? null, removedAt }
-        const bytes = await codec.encode(uploadsRemoved, value)
+        const { kind } = status
+        const receivedAt = (await latest(id, kind))?.receivedAt
+        const removedAt = Math.max(now(), receivedAt ?? 0)
+        const bytes = await codec.encode(uploadsRemoved, { uploadId: id, kind, reason: reason ?? null, removedAt })
+        const ends = await endsOfReceived()
         await catalogue.recordTakedown(id, removedAt) // first, so that no stage meets the upload without knowing
-        await broker.produce([{ topic: uploadsRemoved.name, key: id, value: bytes }])
+        const stamp = takedownStamp({ kind, removedAt, ...(receivedAt === undefined ? {} : { receivedAt }) })
+        const [, tombstone] = await broker.produce([
+          { topic: uploadsRemoved.name, key: id, value: bytes },
+          { topic: uploadsReceived.name, key: id, value: null, headers: stamp },
+        ])
+        await putOvertaken(id, removedAt, { ...tombstone!, from: ends.get(tombstone!.partition) ?? 0 })
       })
     },
   }
+
+  async function endsOfReceived(): Promise<ReadonlyMap<number, number>> {
+    const lags = await broker.lag('gateway', [uploadsReceived.name])
+    return new Map(lags.map(({ partition, endOffset }) => [partition, endOffset]))
+  }
+
+  /** Another gateway may have received the upload anew between our note of the takedown and our tombstone. [anew] */
+  async function putOvertaken(id: string, removedAt: number, at: { partition: number; from: number; offset: number }) {
+    let overtaken: OutputRecord | undefined
+    for (let from = at.from; from < at.offset; ) {
+      const page = await broker.read(uploadsReceived.name, at.partition, from, Math.min(READ_AT_ONCE, at.offset - from))
+      for (const { key, value, offset } of page) {
+        if (offset >= at.offset || key !== id || value === null) continue
+        const upload = await codec.decode(uploadsReceived, value).catch(passOverInvalid)
+        if (upload !== undefined && upload.receivedAt > removedAt)
+          overtaken = { topic: uploadsReceived.name, key, value }
+      }
+      if (page.length === 0) break
+      from = page.at(-1)!.offset + 1
+    }
+    if (overtaken !== undefined) await broker.produce([overtaken])
+  }
+}
+
+/** Such a record comes to the dead letters elsewhere. */
+function passOverInvalid(error: unknown): undefined {
+  if (!(error instanceof InvalidRecordError)) throw error
 }
 
 /** Work on one key runs in the order it was asked for; different keys run side by side. */

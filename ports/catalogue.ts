@@ -84,8 +84,9 @@ export interface Catalogue {
   removeUpload(id: string): Promise<void>
 
   /**
-   * Notes that the upload was to be taken down at `at` (Unix epoch, ms); of several the latest counts. The note outlives
-   * the upload: it is how a record that comes late is told from one of a second upload, which was received after it.
+   * Notes that what was received of the upload up to `at` (Unix epoch, ms) is void; of several notes the latest counts.
+   * It outlives the upload: it is how a record that comes late is told from one of a second upload, which was received
+   * after it.
    */
   recordTakedown(id: string, at: number): Promise<void>
   takenDownAt(id: string): Promise<number | undefined>

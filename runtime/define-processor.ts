@@ -53,8 +53,14 @@ export interface ProcessorDefinition<From extends Topic, To extends Topic, Deps>
   readonly deadLettersOf?: readonly Topic[]
   handle(record: InputOf<From>, deps: Deps, context: HandlerContext): Promise<readonly OutputOf<To>[]>
   /** A tombstone arrived for `key`. Without this, tombstones pass by. */
-  handleTombstone?(record: { topic: From['name']; key: string }, deps: Deps): Promise<readonly OutputOf<To>[]>
+  handleTombstone?(record: Tombstone<From['name']>, deps: Deps): Promise<readonly OutputOf<To>[]>
   handleDeadLetter?(letter: DeadLetter, deps: Deps): Promise<void>
+}
+
+export interface Tombstone<Name extends string = string> {
+  readonly topic: Name
+  readonly key: string
+  readonly headers: Headers
 }
 
 /** What the dead-letter headers say. */
@@ -69,6 +75,8 @@ export interface DeadLetter {
   readonly at: number
   /** The original value decoded, where it decodes. */
   readonly value: unknown
+  /** Of the original, beside the cause. */
+  readonly headers: Headers
 }
 
 /** A processor with its types erased, for the registry and the loop. */

@@ -34,7 +34,10 @@ export async function handleRecord<Deps>(
     if (stored.key === null) throw new InvalidRecordError('null-key', `A record on ${stored.topic} has no key`)
     if (stored.value === null) {
       if (processor.handleTombstone === undefined) return nothing
-      const outputs = await processor.handleTombstone({ topic: stored.topic, key: stored.key }, deps)
+      const outputs = await processor.handleTombstone(
+        { topic: stored.topic, key: stored.key, headers: stored.headers },
+        deps,
+      )
       return { kind: 'done', outputs: await encodeAll(processor, outputs, codec) }
     }
     const value = await codec.decode(topic, stored.value)
@@ -58,7 +61,7 @@ async function handleDeadLetter<Deps>(
   const topic = processor.deadLettersOf?.find((candidate) => candidate.name === cause?.topic)
   if (cause === undefined || topic === undefined || processor.handleDeadLetter === undefined) return nothing
   const value = stored.value === null ? undefined : await codec.decode(topic, stored.value).catch(() => undefined)
-  const letter: DeadLetter = { ...cause, key: stored.key, value }
+  const letter: DeadLetter = { ...cause, key: stored.key, value, headers: stored.headers }
   await processor.handleDeadLetter(letter, deps)
   return { kind: 'done', outputs: [] }
 }

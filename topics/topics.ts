@@ -19,10 +19,11 @@ import { DAY_MS, defineTopic, type Topic } from './topic.ts'
 /** A feature sequence of an hour of video at the widest profile stays below this. */
 const FEATURE_BYTES = 8 * 1024 * 1024
 
+/** A takedown leaves a tombstone: by it the stages know, in the order in which the upload itself came to them. */
 export const uploadsReceived = defineTopic<UploadReceived>()({
   name: 'uploads.received.v1',
   key: 'uploadId',
-  retention: { ms: 7 * DAY_MS },
+  retention: 'compacted',
 })
 export const uploadsRemoved = defineTopic<UploadRemoved>()({
   name: 'uploads.removed.v1',

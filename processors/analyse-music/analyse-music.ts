@@ -2,7 +2,8 @@
  * Hears what is in each uploaded track, and in the soundtrack of each uploaded video.
  *
  *     uploads.received.v1 ──▶ analyse-music ──┬▶ music.tagged.v1     (vocabulary, tempo, key, loudness)
- *     uploads.removed.v1  ──┘                 └▶ music.features.v1   (n × d, one row a 10 s segment)
+ *                                             └▶ music.features.v1   (n × d, one row a 10 s segment)
+ *                                                (tombstones for a tombstone)
  *
  * Key: uploadId. One pass over 16 kHz mono samples; memory does not grow with length but for the segments' rows.
  * Delivery: exactly once between topics. A video that is silent or has no sound yields nothing: it needs no soundtrack.
@@ -13,7 +14,8 @@ import type { MusicEncoder } from '../../ports/encoder.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import type { MediaDecoder, MediaStore } from '../../ports/media.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
-import { musicFeatures, musicTagged, uploadsReceived, uploadsRemoved } from '../../topics/topics.ts'
+import { musicFeatures, musicTagged, uploadsReceived } from '../../topics/topics.ts'
+import { receiptStamp, uploadStamp } from '../../topics/upload-stamp.ts'
 import { MusicDsp, SAMPLE_RATE_HZ } from './dsp/music-dsp.ts'
 import { musicFeatureEncoder } from './feature-encoder.ts'
 import { patches } from './patches.ts'
@@ -24,7 +26,7 @@ export interface AnalyseMusicDeps {
   readonly mediaStore: MediaStore
   readonly decoder: MediaDecoder
   readonly musicEncoder: MusicEncoder
-  /** Unix epoch ms of the latest takedown of an upload: it may have overtaken the upload, which waits in another topic. */
+  /** Unix epoch ms up to which receipts of an upload are void: it may have been taken down while it waited. */
   readonly takenDownAt: (id: string) => Promise<number | undefined>
   readonly now: () => number
 }
@@ -37,14 +39,12 @@ const SEGMENT_THRESHOLD = 0.5
 
 export const analyseMusic = defineProcessor({
   name: 'analyse-music',
-  from: [uploadsRemoved, uploadsReceived],
+  from: [uploadsReceived],
   to: [musicTagged, musicFeatures],
   delivery: 'exactly-once',
   maxRecords: 1,
   async handle(record, deps: AnalyseMusicDeps, { signal }) {
     const { key: trackId } = record
-    if (record.topic === uploadsRemoved.name)
-      return [musicTagged.record(trackId, null), musicFeatures.record(trackId, null)]
     if (record.value.receivedAt <= ((await deps.takenDownAt(trackId)) ?? -1)) return []
     const { mediaStore, musicEncoder, now } = deps
     const source = record.value.kind === 'track' ? 'track' : 'soundtrack'
@@ -88,7 +88,12 @@ export const analyseMusic = defineProcessor({
       encoder,
       computedAt: now(),
     } as const
-    return [musicTagged.record(trackId, tagged), musicFeatures.record(trackId, features)]
+    const options = { headers: receiptStamp(record.value.receivedAt) }
+    return [musicTagged.record(trackId, tagged, options), musicFeatures.record(trackId, features, options)]
+  },
+  async handleTombstone({ key, headers }) {
+    const options = { headers: uploadStamp(headers) }
+    return [musicTagged.record(key, null, options), musicFeatures.record(key, null, options)]
   },
 })
 

@@ -2,8 +2,7 @@
  * Turns each uploaded video into a feature sequence: frames at 6 fps through the frozen image encoder, averaged inside
  * each 10 s segment (McKee et al. 2023, §3).
  *
- *     uploads.received.v1 ──▶ analyse-video ──▶ video.features.v1
- *     uploads.removed.v1  ──┘                   (a takedown leaves a tombstone)
+ *     uploads.received.v1 ──▶ analyse-video ──▶ video.features.v1   (a tombstone for a tombstone)
  *
  * Key: uploadId. Delivery: exactly once between topics.
  * Fails: media that cannot be decoded → dead letter with the decoder's code.
@@ -12,13 +11,14 @@ import { packFloats, SEGMENT_SECONDS, SegmentMeans } from '../../model/features.
 import type { ImageEncoder } from '../../ports/encoder.ts'
 import type { MediaDecoder, MediaStore } from '../../ports/media.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
-import { uploadsReceived, uploadsRemoved, videoFeatures } from '../../topics/topics.ts'
+import { uploadsReceived, videoFeatures } from '../../topics/topics.ts'
+import { kindOf, receiptStamp, uploadStamp } from '../../topics/upload-stamp.ts'
 
 export interface AnalyseVideoDeps {
   readonly mediaStore: MediaStore
   readonly decoder: MediaDecoder
   readonly imageEncoder: ImageEncoder
-  /** Unix epoch ms of the latest takedown of an upload: it may have overtaken the upload, which waits in another topic. */
+  /** Unix epoch ms up to which receipts of an upload are void: it may have been taken down while it waited. */
   readonly takenDownAt: (id: string) => Promise<number | undefined>
   readonly now: () => number
 }
@@ -28,13 +28,12 @@ const FRAMES_PER_BATCH = 8
 
 export const analyseVideo = defineProcessor({
   name: 'analyse-video',
-  from: [uploadsRemoved, uploadsReceived],
+  from: [uploadsReceived],
   to: [videoFeatures],
   delivery: 'exactly-once',
   maxRecords: 1,
   async handle(record, deps: AnalyseVideoDeps, { signal }) {
     if (record.value.kind !== 'video') return []
-    if (record.topic === uploadsRemoved.name) return [videoFeatures.record(record.key, null)]
     if (record.value.receivedAt <= ((await deps.takenDownAt(record.key)) ?? -1)) return []
     const { mediaStore, decoder, imageEncoder, now } = deps
     const path = await mediaStore.path(record.value.media.uri)
@@ -50,16 +49,23 @@ export const analyseVideo = defineProcessor({
     }
     const { values, segments } = means.finish() // (n, d)
     return [
-      videoFeatures.record(record.key, {
-        videoId: record.key,
-        segments,
-        dims,
-        values: Buffer.from(packFloats(values)),
-        segmentSeconds: SEGMENT_SECONDS,
-        durationSeconds: frames / FRAMES_PER_SECOND,
-        encoder: { id: imageEncoder.id, sha256: imageEncoder.sha256 },
-        computedAt: now(),
-      }),
+      videoFeatures.record(
+        record.key,
+        {
+          videoId: record.key,
+          segments,
+          dims,
+          values: Buffer.from(packFloats(values)),
+          segmentSeconds: SEGMENT_SECONDS,
+          durationSeconds: frames / FRAMES_PER_SECOND,
+          encoder: { id: imageEncoder.id, sha256: imageEncoder.sha256 },
+          computedAt: now(),
+        },
+        { headers: receiptStamp(record.value.receivedAt) },
+      ),
     ]
+  },
+  async handleTombstone({ key, headers }) {
+    return kindOf(headers) === 'track' ? [] : [videoFeatures.record(key, null, { headers: uploadStamp(headers) })]
   },
 })

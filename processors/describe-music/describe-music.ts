@@ -10,6 +10,7 @@ import { seededRandom, shuffled } from '../../model/random.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import type { Tag } from '../../schemas/types.ts'
 import { musicDescribed, musicTagged } from '../../topics/topics.ts'
+import { uploadStamp } from '../../topics/upload-stamp.ts'
 import { data2text } from './data2text.ts'
 import { byConfidence, confidentTags } from './select-tags.ts'
 
@@ -29,28 +30,32 @@ export const describeMusic = defineProcessor({
   from: [musicTagged],
   to: [musicDescribed],
   delivery: 'exactly-once',
-  async handle({ key, value }, { method, seed, now }: DescribeMusicDeps) {
+  async handle({ key, value, headers }, { method, seed, now }: DescribeMusicDeps) {
     const random = seededRandom(`${seed}/${key}`)
     const { text, kept } = method === 'tags' ? topTags(value.tags, random) : describe(value.tags, random)
     const spoken = new Set(kept.map(({ tag }) => tag))
     const omitted = value.tags.filter(({ tag }) => !spoken.has(tag))
     return [
-      musicDescribed.record(key, {
-        trackId: key,
-        source: value.source,
-        text,
-        method,
-        generator: GENERATOR[method],
-        promptVersion: null,
-        tagsKept: [...spoken],
-        tagsOmitted: omitted.map(({ tag }) => tag),
-        tagsInvented: [],
-        describedAt: now(),
-      }),
+      musicDescribed.record(
+        key,
+        {
+          trackId: key,
+          source: value.source,
+          text,
+          method,
+          generator: GENERATOR[method],
+          promptVersion: null,
+          tagsKept: [...spoken],
+          tagsOmitted: omitted.map(({ tag }) => tag),
+          tagsInvented: [],
+          describedAt: now(),
+        },
+        { headers: uploadStamp(headers) },
+      ),
     ]
   },
-  async handleTombstone({ key }) {
-    return [musicDescribed.record(key, null)]
+  async handleTombstone({ key, headers }) {
+    return [musicDescribed.record(key, null, { headers: uploadStamp(headers) })]
   },
 })
 

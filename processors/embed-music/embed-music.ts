@@ -13,6 +13,7 @@ import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import { embeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded, musicFeatures } from '../../topics/topics.ts'
+import { uploadStamp } from '../../topics/upload-stamp.ts'
 
 export interface EmbedMusicDeps {
   /** Releases that serve or are being prepared. */
@@ -25,7 +26,7 @@ export const embedMusic = defineProcessor({
   from: [musicFeatures],
   to: [musicEmbedded],
   delivery: 'exactly-once',
-  async handle({ key, value }, { releases, now }: EmbedMusicDeps) {
+  async handle({ key, value, headers }, { releases, now }: EmbedMusicDeps) {
     if (value.source === 'soundtrack') return []
     const features = { values: unpackFloats(value.values), segments: value.segments, dims: value.dims } // (n, d)
     return Promise.all(
@@ -49,12 +50,13 @@ export const embedMusic = defineProcessor({
             segmentSeconds: value.segmentSeconds,
             embeddedAt: now(),
           },
-          { partitionBy: key },
+          { partitionBy: key, headers: uploadStamp(headers) },
         )
       }),
     )
   },
-  async handleTombstone({ key }, { releases }: EmbedMusicDeps) {
-    return releases().map(({ release }) => musicEmbedded.record(embeddingKey(key, release), null, { partitionBy: key }))
+  async handleTombstone({ key, headers }, { releases }: EmbedMusicDeps) {
+    const options = { partitionBy: key, headers: uploadStamp(headers) }
+    return releases().map(({ release }) => musicEmbedded.record(embeddingKey(key, release), null, options))
   },
 })

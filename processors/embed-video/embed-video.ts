@@ -12,6 +12,7 @@ import { InvalidRecordError } from '../../ports/errors.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import { embeddingKey } from '../../topics/embedding-key.ts'
 import { videoEmbedded, videoFeatures } from '../../topics/topics.ts'
+import { uploadStamp } from '../../topics/upload-stamp.ts'
 
 export interface EmbedVideoDeps {
   /** Releases that serve or are being prepared. */
@@ -24,7 +25,7 @@ export const embedVideo = defineProcessor({
   from: [videoFeatures],
   to: [videoEmbedded],
   delivery: 'exactly-once',
-  async handle({ key, value }, { releases, now }: EmbedVideoDeps) {
+  async handle({ key, value, headers }, { releases, now }: EmbedVideoDeps) {
     const video = { values: unpackFloats(value.values), segments: value.segments, dims: value.dims } // (n, d)
     return Promise.all(
       releases().map(async (towers) => {
@@ -47,12 +48,13 @@ export const embedVideo = defineProcessor({
             segmentSeconds: value.segmentSeconds,
             embeddedAt: now(),
           },
-          { partitionBy: key },
+          { partitionBy: key, headers: uploadStamp(headers) },
         )
       }),
     )
   },
-  async handleTombstone({ key }, { releases }: EmbedVideoDeps) {
-    return releases().map(({ release }) => videoEmbedded.record(embeddingKey(key, release), null, { partitionBy: key }))
+  async handleTombstone({ key, headers }, { releases }: EmbedVideoDeps) {
+    const options = { partitionBy: key, headers: uploadStamp(headers) }
+    return releases().map(({ release }) => videoEmbedded.record(embeddingKey(key, release), null, options))
   },
 })

@@ -7,13 +7,21 @@
  *
  * Key: uploadId; the inputs are co-partitioned, so one upload's records are handled one after the other.
  * Delivery: at least once; every write is an upsert by (id, release) or a section of a document, so a record that comes
- * again changes nothing: effectively once in the index. Records of an upload that was taken down, and not received again
- * since, are passed by however late they come. A stage is recorded under its processor's name, done or failed.
+ * again changes nothing: effectively once in the index. A stage is recorded under its processor's name, done or failed.
+ *
+ *   [receipt]   all that is kept of an id stems from one receipt of it, the latest that any record tells of
+ *               (topics/upload-stamp.ts): its first record drops what is there of an earlier one, and records of that
+ *               are void from then on
+ *   [takedown]  it drops what was received up to its time, and voids what is still on its way
+ *   [any order] both are notes of a time that only grows (Catalogue.recordTakedown), so that the topics may be read in
+ *               any order, from their beginning or again, with the same end. Records from before there were stamps
+ *               belong to the receipt that is known when they come
  */
 import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import type { IndexName, VectorIndex } from '../../ports/vector-index.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
+import type { UploadReceived } from '../../schemas/types.ts'
 import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import {
   musicDescribed,
@@ -25,6 +33,7 @@ import {
   videoEmbedded,
   videoFeatures,
 } from '../../topics/topics.ts'
+import { receivedAtOf, removedAtOf } from '../../topics/upload-stamp.ts'
 import { trackAttributes } from './attributes.ts'
 
 export interface IndexEmbeddingsDeps {
@@ -56,30 +65,29 @@ export const indexEmbeddings = defineProcessor({
     return []
   },
 
-  async handleTombstone({ topic, key }, deps: IndexEmbeddingsDeps) {
+  async handleTombstone({ topic, key, headers }, deps: IndexEmbeddingsDeps) {
     const [id, release] = splitEmbeddingKey(key)
-    if (topic === musicEmbedded.name) await removeRow({ release, kind: 'music' }, id, deps)
+    const removedAt = removedAtOf(headers)
+    if (removedAt !== undefined) await takeDown(id, removedAt, deps)
+    else if (topic === musicEmbedded.name) await removeRow({ release, kind: 'music' }, id, deps)
     else if (topic === videoEmbedded.name) await removeRow({ release, kind: 'video' }, id, deps)
-    else if ((await takedownOf(id, deps)) !== 'over') await forget(id, deps)
     return []
   },
 
-  async handleDeadLetter({ key, stage, code, message, at }, deps: IndexEmbeddingsDeps) {
+  async handleDeadLetter({ topic, key, value, headers, stage, code, message, at }, deps: IndexEmbeddingsDeps) {
     if (key === null) return
     const [id] = splitEmbeddingKey(key)
-    if ((await takedownOf(id, deps)) === 'stands') return
+    const upload = topic === uploadsReceived.name ? (value as UploadReceived | undefined) : undefined
+    if (!(await isCurrent(id, upload?.receivedAt ?? receivedAtOf(headers), deps))) return
     await deps.catalogue.recordFailure({ id }, { stage, code, message, at })
   },
 })
 
 async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbeddingsDeps): Promise<void> {
   const { index, catalogue, now } = deps
-  if (record.topic === uploadsRemoved.name) await catalogue.recordTakedown(record.key, record.value.removedAt)
-  if (record.topic === uploadsReceived.name) {
-    if (record.value.receivedAt <= ((await catalogue.takenDownAt(record.key)) ?? -1)) return
-  } else if ((await takedownOf(splitEmbeddingKey(record.key)[0], deps)) === 'stands') {
-    return record.topic === uploadsRemoved.name ? forget(record.key, deps) : undefined
-  }
+  if (record.topic === uploadsRemoved.name) return takeDown(record.key, record.value.removedAt, deps)
+  const receivedAt = record.topic === uploadsReceived.name ? record.value.receivedAt : receivedAtOf(record.headers)
+  if (!(await isCurrent(splitEmbeddingKey(record.key)[0], receivedAt, deps))) return
   switch (record.topic) {
     case 'uploads.received.v1': {
       const { value } = record
@@ -131,12 +139,31 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
   }
 }
 
-/** 'over' once the upload was received anew: later than the takedown. */
-async function takedownOf(id: string, { catalogue }: IndexEmbeddingsDeps): Promise<'none' | 'stands' | 'over'> {
-  const takenDownAt = await catalogue.takenDownAt(id)
-  if (takenDownAt === undefined) return 'none'
+/** Whether a record of this receipt counts. The first of a later receipt drops what is there of the earlier. [receipt] */
+async function isCurrent(id: string, receivedAt: number | undefined, deps: IndexEmbeddingsDeps): Promise<boolean> {
+  const { catalogue } = deps
+  const voidUpTo = await catalogue.takenDownAt(id)
+  if (receivedAt === undefined) return voidUpTo === undefined || (await isReceivedSince(id, voidUpTo, deps))
+  if (voidUpTo !== undefined && receivedAt <= voidUpTo) return false
+  if (voidUpTo === receivedAt - 1) return true
+  // What the gateway noted of this receipt shows that the earlier one is gone already; it need not vanish for a moment.
+  const isNoted = async () => (await catalogue.upload(id))?.stages.received === receivedAt
+  if (voidUpTo !== undefined && !(await isNoted())) await forget(id, deps)
+  await catalogue.recordTakedown(id, receivedAt - 1)
+  return true
+}
+
+async function isReceivedSince(id: string, at: number, { catalogue }: IndexEmbeddingsDeps): Promise<boolean> {
   const { upload } = (await catalogue.track(id)) ?? (await catalogue.video(id)) ?? {}
-  return upload !== undefined && upload.receivedAt > takenDownAt ? 'over' : 'stands'
+  return upload !== undefined && upload.receivedAt > at
+}
+
+/** Of what was received up to `at`; a later receipt stays. [takedown] */
+async function takeDown(id: string, at: number, deps: IndexEmbeddingsDeps): Promise<void> {
+  const voidUpTo = await deps.catalogue.takenDownAt(id)
+  if (voidUpTo !== undefined && voidUpTo > at) return
+  await deps.catalogue.recordTakedown(id, at)
+  await forget(id, deps)
 }
 
 /** Tags or rights that come after the embedding still reach the filters. */

@@ -9,10 +9,12 @@
  * the catalogue pass by. A side that changes later makes the triplet anew; the topic keeps the latest of each key.
  * Delivery: exactly once between topics; the join's state is at least once and idempotent (JoinState [merge]).
  */
+import type { Headers } from '../../ports/broker.ts'
 import type { JoinState } from '../../ports/join-state.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import type { MusicDescribed, MusicFeatures, VideoFeatures } from '../../schemas/types.ts'
 import { musicDescribed, musicFeatures, tripletsMaterialized, videoFeatures } from '../../topics/topics.ts'
+import { receivedAtOf, uploadStamp } from '../../topics/upload-stamp.ts'
 
 export interface MaterializeTripletsDeps {
   readonly state: JoinState
@@ -45,27 +47,37 @@ export const materializeTriplets = defineProcessor({
         : record.topic === musicFeatures.name
           ? (['music', await sides.music.encode(record.value)] as const)
           : (['text', await sides.text.encode(record.value)] as const)
-    const parts = await state.merge(record.key, part, bytes, now())
+    const parts = await state.merge(joinOf(record.key, record.headers), part, bytes, now())
     if (parts.size < TRIPLET_SIDES) return []
     const video = await sides.video.decode(parts.get('video')!)
     const music = await sides.music.decode(parts.get('music')!)
     const text = await sides.text.decode(parts.get('text')!)
     return [
-      tripletsMaterialized.record(record.key, {
-        uploadId: record.key,
-        video: sequenceOf(video),
-        music: sequenceOf(music),
-        text: text.text,
-        method: text.method,
-        materializedAt: now(),
-      }),
+      tripletsMaterialized.record(
+        record.key,
+        {
+          uploadId: record.key,
+          video: sequenceOf(video),
+          music: sequenceOf(music),
+          text: text.text,
+          method: text.method,
+          materializedAt: now(),
+        },
+        { headers: uploadStamp(record.headers) },
+      ),
     ]
   },
-  async handleTombstone({ key }, { state }: MaterializeTripletsDeps) {
-    await state.remove(key)
-    return [tripletsMaterialized.record(key, null)]
+  async handleTombstone({ key, headers }, { state }: MaterializeTripletsDeps) {
+    await state.remove(joinOf(key, headers))
+    return [tripletsMaterialized.record(key, null, { headers: uploadStamp(headers) })]
   },
 })
+
+/** Sides of two receipts of one id never join, and the takedown of one leaves the other. */
+function joinOf(key: string, headers: Headers): string {
+  const receivedAt = receivedAtOf(headers)
+  return receivedAt === undefined ? key : `${key}@${receivedAt}`
+}
 
 function sequenceOf({ segments, dims, values, segmentSeconds, encoder }: VideoFeatures | MusicFeatures) {
   return { segments, dims, values, segmentSeconds, encoder }

@@ -17,6 +17,7 @@ import { wire } from '../../../runtime/define-processor.ts'
 import { createTestDriver, type TestDriver } from '../../../runtime/test-driver.ts'
 import type { MusicTagged, UploadReceived } from '../../../schemas/types.ts'
 import { musicEmbedded, musicTagged, uploadsReceived, uploadsRemoved, videoFeatures } from '../../../topics/topics.ts'
+import { receiptStamp, takedownStamp } from '../../../topics/upload-stamp.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const RECEIVED = 1_700_000_000_000
@@ -38,31 +39,47 @@ const received = (uploadId: string, kind: 'track' | 'video', receivedAt = RECEIV
 const removed = (uploadId: string, kind: 'track' | 'video') =>
   uploadsRemoved.record(uploadId, { uploadId, kind, reason: null, removedAt: REMOVED })
 
+/** Of what the gateway writes, the part that the stages go by. */
+const ended = (uploadId: string, kind: 'track' | 'video') =>
+  uploadsReceived.record(uploadId, null, {
+    headers: takedownStamp({ kind, receivedAt: RECEIVED, removedAt: REMOVED }),
+  })
+
+const stamped = { headers: receiptStamp(RECEIVED) }
+
 const tagged = (trackId: string) =>
-  musicTagged.record(trackId, {
+  musicTagged.record(
     trackId,
-    source: 'track',
-    tags: [],
-    segments: [],
-    tempo: { bpm: 120, confidence: 1 },
-    key: { tonic: 'C', mode: 'major', confidence: 1 },
-    loudnessLufs: -14,
-    durationSeconds: 30,
-    tagger: encoder,
-    taggedAt: REMOVED + 500,
-  } satisfies MusicTagged)
+    {
+      trackId,
+      source: 'track',
+      tags: [],
+      segments: [],
+      tempo: { bpm: 120, confidence: 1 },
+      key: { tonic: 'C', mode: 'major', confidence: 1 },
+      loudnessLufs: -14,
+      durationSeconds: 30,
+      tagger: encoder,
+      taggedAt: REMOVED + 500,
+    } satisfies MusicTagged,
+    stamped,
+  )
 
 const embedded = (trackId: string) =>
-  musicEmbedded.record(`${trackId}/r1`, {
-    trackId,
-    release: 'r1',
-    dims: 2,
-    vector: Buffer.from(packFloats(Float32Array.of(1, 0))),
-    segments: 0,
-    segmentVectors: Buffer.alloc(0),
-    segmentSeconds: 10,
-    embeddedAt: REMOVED + 600,
-  })
+  musicEmbedded.record(
+    `${trackId}/r1`,
+    {
+      trackId,
+      release: 'r1',
+      dims: 2,
+      vector: Buffer.from(packFloats(Float32Array.of(1, 0))),
+      segments: 0,
+      segmentVectors: Buffer.alloc(0),
+      segmentSeconds: 10,
+      embeddedAt: REMOVED + 600,
+    },
+    stamped,
+  )
 
 describe('a takedown', () => {
   const folder = temporaryFolder()
@@ -104,6 +121,7 @@ describe('a takedown', () => {
     await catalogue.recordTakedown('overtaken', REMOVED) // as the gateway does
     await driver.pipe(removed('overtaken', 'video'))
     await driver.pipe(received('overtaken', 'video'))
+    await driver.pipe(ended('overtaken', 'video'))
     assert.deepEqual(decoded, [])
     assert.deepEqual(
       (await driver.records(videoFeatures)).filter(({ value }) => value !== null),
@@ -126,6 +144,24 @@ describe('a takedown', () => {
     assert.equal((await index.vectors({ release: 'r1', kind: 'music' }, ['late'])).size, 0)
   })
 
+  test('takes its way through the stages behind the upload, and what the upload was ends with it', async () => {
+    await driver.pipe(received('behind', 'video'))
+    await driver.pipe(ended('behind', 'video'))
+    const [features, tombstone, ...others] = await driver.records(videoFeatures)
+    assert.deepEqual(features!.headers, receiptStamp(RECEIVED))
+    assert.equal(tombstone!.value, null)
+    assert.deepEqual(tombstone!.headers, takedownStamp({ kind: 'video', receivedAt: RECEIVED, removedAt: REMOVED }))
+    assert.deepEqual(others, [])
+    assert.equal(await catalogue.video('behind'), undefined, 'before uploads.removed.v1 was read')
+    assert.equal(await catalogue.takenDownAt('behind'), REMOVED)
+  })
+
+  test('of a track leaves no tombstone among the videos', async () => {
+    await driver.pipe(ended('song', 'track'))
+    assert.deepEqual(await driver.records(videoFeatures), [])
+    assert.equal((await driver.records(musicTagged)).length, 1)
+  })
+
   test('of an upload whose dead letter comes late leaves no failure that nobody can settle', async () => {
     await driver.pipe(received('failing', 'track'))
     await driver.pipe(removed('failing', 'track'))
@@ -139,19 +175,19 @@ describe('a takedown', () => {
   test('whose tombstones come after a second upload of the id leaves the title and rights of that', async () => {
     await driver.pipe(received('again', 'track'))
     await driver.pipe(removed('again', 'track'))
-    await driver.pipe(received('again', 'track', REMOVED + 1))
+    await driver.pipe(received('again', 'track', REMOVED + 2))
     await driver.pipe(tagged('again'))
     await driver.pipe(musicTagged.record('again', null))
-    assert.equal((await catalogue.track('again'))?.upload?.title, `Received at ${REMOVED + 1}`)
+    assert.equal((await catalogue.track('again'))?.upload?.title, `Received at ${REMOVED + 2}`)
     assert.deepEqual(Object.keys((await catalogue.upload('again'))!.stages).includes('received'), true)
   })
 
   test('that is read again after a second upload of the id takes nothing of that away', async () => {
     await driver.pipe(received('twice', 'video'))
     await driver.pipe(removed('twice', 'video'))
-    await driver.pipe(received('twice', 'video', REMOVED + 1))
+    await driver.pipe(received('twice', 'video', REMOVED + 2))
     assert.equal((await catalogue.video('twice'))?.features?.segments, 1)
     await driver.pipe(removed('twice', 'video'))
-    assert.equal((await catalogue.video('twice'))?.upload?.receivedAt, REMOVED + 1)
+    assert.equal((await catalogue.video('twice'))?.upload?.receivedAt, REMOVED + 2)
   })
 })

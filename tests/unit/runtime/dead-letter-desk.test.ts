@@ -5,7 +5,7 @@ import { InvalidRecordError } from '../../../ports/errors.ts'
 import { deadLetterRecord, REDRIVE_HEADER } from '../../../runtime/dead-letter.ts'
 import { deadLetters, findDeadLetter, redrive } from '../../../runtime/dead-letter-desk.ts'
 import { deadLetterTopic } from '../../../topics/topic.ts'
-import { musicTagged, topics, uploadsReceived } from '../../../topics/topics.ts'
+import { feedbackRecorded, musicTagged, topics, uploadsReceived } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 describe('the desk of dead letters', () => {
@@ -47,9 +47,9 @@ describe('the desk of dead letters', () => {
   })
 
   test('a letter of a topic kept by time is redriven for the stage that failed only', async () => {
-    const { partition } = await fail(uploadsReceived.name, 'again', 'bytes')
+    const { partition } = await fail(feedbackRecorded.name, 'again', 'bytes')
     assert.deepEqual(await redrive(broker, topics, [await filed('again')]), { redriven: 1, superseded: 0 })
-    const record = await last(uploadsReceived.name, partition)
+    const record = await last(feedbackRecorded.name, partition)
     assert.deepEqual([record.key, String(record.value)], ['again', 'bytes'])
     assert.deepEqual(record.headers, { trace: 'x', [REDRIVE_HEADER]: 'describe-music' })
   })
