@@ -282,9 +282,9 @@ async function compareHops(
   }
   for (const { id, kind, silent, poison } of ledger.values()) {
     const of = (counts: Counts) => counts.get(id) ?? none
-    const inputs = of(received).values
-    const takedowns = of(removed).values
-    // A takedown may overtake its upload: then there is nothing to analyse.
+    const { values: inputs, tombstones: takedowns } = of(received)
+    compare('takedown', id, of(removed).values, takedowns)
+    // An upload may be taken down while it waits: then there is nothing to analyse.
     const least = takedowns > 0 ? 0 : inputs
     const sounds = !silent && poison === undefined
     compare('analyse-music', id, of(tagged).values, sounds ? least : 0, sounds ? inputs : 0)

@@ -62,6 +62,8 @@ export interface Load {
   waiting(): number
   /** Asks for nothing new and waits until all that was asked for is acknowledged. */
   finish(): Promise<void>
+  /** Asks for nothing again: the run has failed. */
+  abandon(): Promise<void>
 }
 
 export interface LoadOptions {
@@ -95,6 +97,7 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
   let slowestMs = 0
   let asked = 0
   let stopped = false
+  let abandoned = false
 
   /** [client] @returns false when it was refused for what it asks, after `tries` that may have done it. */
   async function untilAcknowledged(request: () => Promise<unknown>): Promise<{ refused?: string; tries: number }> {
@@ -107,7 +110,7 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
       } catch (error) {
         const code = (error as { code?: string }).code ?? (error as Error).name
         refusals.set(code, (refusals.get(code) ?? 0) + 1)
-        if (error instanceof InvalidRequestError) return { refused: code, tries }
+        if (abandoned || error instanceof InvalidRequestError) return { refused: code, tries }
         await delay(TRY_AGAIN_MS * (1 + (tries % 4)))
       } finally {
         slowestMs = Math.max(slowestMs, performance.now() - startedAt)
@@ -139,18 +142,11 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
   }
 
   async function poisonBytes(entry: LedgerEntry): Promise<void> {
-    const value = await untilAcknowledgedValue(() => bytesOf(entry))
-    await untilAcknowledged(() => broker.produce([{ topic: uploadsReceived.name, key: entry.id, value }]))
-    entry.state = 'live'
-  }
-
-  async function untilAcknowledgedValue<T>(request: () => Promise<T>): Promise<T> {
-    let value: T | undefined
-    await untilAcknowledged(async () => {
-      value = await request()
-      acknowledged--
+    const { refused } = await untilAcknowledged(async () => {
+      const value = await bytesOf(entry)
+      await broker.produce([{ topic: uploadsReceived.name, key: entry.id, value }])
     })
-    return value!
+    entry.state = refused === undefined ? 'live' : 'undecided'
   }
 
   async function bytesOf({ id, poison }: LedgerEntry): Promise<Uint8Array> {
@@ -228,6 +224,12 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
     waiting: () => busy.size,
     async finish() {
       stopped = true
+      await pacing
+      await Promise.all(busy.values())
+    },
+    async abandon() {
+      stopped = true
+      abandoned = true
       await pacing
       await Promise.all(busy.values())
     },
