@@ -1,12 +1,13 @@
 /**
- * The servers of one run: its own where it hurts them, else those of the environment or of the ladder.
+ * The servers of one run: its own where it hurts them, else those that all tests share.
  *
  * With `proxied`, Kafka and Redis are reached through proxies: Kafka advertises its proxy, so every connection of every
  * client passes it.
  */
 import { freePort } from '../../services/ports.ts'
 import type { RunningService } from '../../services/service.ts'
-import { type ServiceName, type Services, startServices } from '../../services/start-services.ts'
+import { type ServiceName, startServices } from '../../services/start-services.ts'
+import { testServices } from './services.ts'
 import { type TcpProxy, tcpProxy } from './tcp-proxy.ts'
 
 export interface ServerNeeds {
@@ -19,61 +20,49 @@ export interface ChaosServers {
   readonly rung: string
   /** Addresses, as every process of the run takes them. */
   readonly env: Readonly<Record<string, string>>
-  readonly kafka: RunningService
-  readonly registry: RunningService
-  readonly redis: RunningService
-  /** Of Redis itself, past any proxy. */
-  readonly redisUrl: string
+  /** Of the run's own servers; asking for another throws. */
+  server(name: ServiceName): RunningService
   readonly proxies: { readonly kafka: TcpProxy; readonly redis: TcpProxy } | undefined
   stop(): Promise<void>
 }
-
-const ALL: readonly ServiceName[] = ['kafka', 'registry', 'redis']
 
 export async function startChaosServers(
   { own, proxied = false }: ServerNeeds,
   progress: (line: string) => void,
 ): Promise<ChaosServers> {
-  const started: { stop(): Promise<void> }[] = []
+  const closers: (() => Promise<void>)[] = []
   const stop = async () => {
-    for (const each of started.reverse()) await each.stop()
-  }
-  const keep = <T extends { stop(): Promise<void> }>(each: T): T => {
-    started.push(each)
-    return each
+    for (const close of closers.splice(0).reverse()) await close()
   }
   try {
-    const kafkaPort = await freePort()
-    const proxies = proxied ? await openProxies(kafkaPort, await freePort(), keep) : undefined
+    const ports = { kafka: await freePort(), redis: await freePort() }
+    const proxies = proxied ? await openProxies(ports, closers) : undefined
     const ours =
       own.length === 0
         ? undefined
-        : keep(
-            await startServices({
-              want: own,
-              rungs: ['docker', 'local'],
-              ports: { kafka: kafkaPort, ...(proxies && { redis: proxies.redisPort }) },
-              ...(proxies && {
-                kafkaSettings: { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxies.kafka.port}` },
-              }),
-              progress,
+        : await startServices({
+            want: own,
+            rungs: ['docker', 'local'],
+            ports,
+            ...(proxies && {
+              kafkaSettings: { 'advertised.listeners': `PLAINTEXT://127.0.0.1:${proxies.kafka.port}` },
             }),
-          )
-    const rest = ALL.filter((name) => !own.includes(name))
-    const others = rest.length === 0 ? undefined : keep(await startServices({ want: rest, progress }))
-    const of = (name: ServiceName): Services => (own.includes(name) ? ours! : others!)
-    const redisUrl = of('redis').redisUrl
+            progress,
+          })
+    if (ours !== undefined) closers.push(() => ours.stop())
+    const shared = own.length < 3 ? await testServices() : undefined
+    const of = (name: ServiceName) => (own.includes(name) ? ours! : shared!)
     return {
-      rung: ours === undefined || others === undefined ? (ours ?? others)!.rung : `${ours.rung}, ${others.rung}`,
+      rung: [...new Set([ours?.rung, shared?.rung].filter((rung) => rung !== undefined))].join(' + '),
       env: {
         KAFKA_BROKERS: proxies ? `127.0.0.1:${proxies.kafka.port}` : of('kafka').kafkaBrokers.join(','),
         SCHEMA_REGISTRY_URL: of('registry').schemaRegistryUrl,
-        REDIS_URL: proxies ? `redis://127.0.0.1:${proxies.redis.port}` : redisUrl,
+        REDIS_URL: proxies ? `redis://127.0.0.1:${proxies.redis.port}` : of('redis').redisUrl,
       },
-      kafka: of('kafka').kafka,
-      registry: of('registry').registry,
-      redis: of('redis').redis,
-      redisUrl,
+      server(name) {
+        if (!own.includes(name)) throw new Error(`${name} is not this run's own`)
+        return ours![name]
+      },
       proxies,
       stop,
     }
@@ -83,10 +72,10 @@ export async function startChaosServers(
   }
 }
 
-async function openProxies(kafkaPort: number, redisPort: number, keep: (each: { stop(): Promise<void> }) => unknown) {
-  const kafka = await tcpProxy({ host: '127.0.0.1', port: kafkaPort })
-  keep({ stop: () => kafka.close() })
-  const redis = await tcpProxy({ host: '127.0.0.1', port: redisPort })
-  keep({ stop: () => redis.close() })
-  return { kafka, redis, redisPort }
+async function openProxies(ports: { kafka: number; redis: number }, closers: (() => Promise<void>)[]) {
+  const kafka = await tcpProxy({ host: '127.0.0.1', port: ports.kafka })
+  closers.push(() => kafka.close())
+  const redis = await tcpProxy({ host: '127.0.0.1', port: ports.redis })
+  closers.push(() => redis.close())
+  return { kafka, redis }
 }

@@ -12,9 +12,9 @@ export const kafkaKilled: Scenario = {
   async faults({ servers, moment, struck }, { faults, calmMs, outageMs }) {
     for (let done = 0; done < faults; done++) {
       await moment(calmMs)
-      await servers.kafka.kill('SIGKILL')
+      await servers.server('kafka').kill('SIGKILL')
       await moment(outageMs)
-      await servers.kafka.start()
+      await servers.server('kafka').start()
       await struck(ALL_STAGES, performance.now())
     }
   },

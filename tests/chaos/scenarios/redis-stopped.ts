@@ -23,10 +23,10 @@ export const redisStopped: Scenario = {
       const fromMs = performance.now()
       // Away: connections are refused. Silent: they stand, and nothing answers.
       const isSilent = done % 2 === 1
-      await (isSilent ? servers.redis.kill('SIGSTOP') : servers.redis.stop())
+      await (isSilent ? servers.server('redis').kill('SIGSTOP') : servers.server('redis').stop())
       await delay(outageMs)
       const toMs = performance.now()
-      await (isSilent ? servers.redis.kill('SIGCONT') : servers.redis.start())
+      await (isSilent ? servers.server('redis').kill('SIGCONT') : servers.server('redis').start())
       worst = Math.max(worst, growth(fleet.rss, fromMs, toMs))
       await struck(ALL_STAGES, performance.now())
       toldInTime(chaos, fromMs, toMs)

@@ -19,7 +19,7 @@ export const redisWiped: Scenario = {
       await chaos.moment(calmMs)
       const before = await rows(chaos)
       const sinceMs = performance.now()
-      await flushAll(chaos.servers.redis.port)
+      await flushAll(chaos.servers.server('redis').port)
       await until('as many rows as before', async () => (await rows(chaos)) >= before * 0.9, REBUILT_WITHIN_MS)
       slowest = Math.max(slowest, performance.now() - sinceMs)
       await chaos.struck([], sinceMs)

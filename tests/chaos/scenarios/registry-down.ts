@@ -12,12 +12,12 @@ export const registryDown: Scenario = {
   async faults({ servers, fleet, moment, struck, random }, { faults, calmMs, outageMs }) {
     for (let done = 0; done < faults; done++) {
       await moment(calmMs)
-      await servers.registry.kill('SIGKILL')
+      await servers.server('registry').kill('SIGKILL')
       await moment(outageMs)
       // Those that start now know no schema.
       for (const slot of fleet.slots) if (slot.what !== 'gateway' && random() < 0.7) await slot.kill()
       await moment(outageMs)
-      await servers.registry.start()
+      await servers.server('registry').start()
       await struck(ALL_STAGES, performance.now())
     }
   },
