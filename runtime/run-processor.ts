@@ -8,6 +8,8 @@
  *   [task]       records of the same partition number, of any input topic, are handled one batch at a time: a key's
  *                records never meet each other in two handlers (co-partitioned joins)
  *   [prefix]     only the records before the first one that must wait are committed; it and those after come again
+ *   [in parts]   a batch is committed in parts when its handlers take long or give much, and given back when it takes
+ *                longer still: what is done shows soon, is not done again after a crash, and holds up no rebalance
  *   [neighbour]  a record that must wait pauses its partition alone; a poison record goes to the dead letters
  *   [outage]     while a service is away, records wait for it and count no tries
  *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
@@ -68,6 +70,12 @@ interface Handled {
 
 /** Longest wait between two looks whether a service is back, ms. */
 const OUTAGE_MAX_MS = 2_000
+const MAX_RECORDS = 500
+/** What was done is committed once handlers took so long, or gave so much. [in parts] */
+const COMMIT_AFTER_MS = 200
+const COMMIT_AFTER_BYTES = 8 * 1024 * 1024
+/** A batch begins no other record after so long; the rest of it comes again. [in parts] */
+const BATCH_MS = 1_000
 
 /** @param generation of the store that the stage fills; '' where there is but one. */
 export function groupOf(name: string, generation: string): string {
@@ -198,8 +206,9 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       endTimer()
     } catch (error) {
       if (!(error instanceof InvalidRecordError)) throw error
-      // An output that its topic does not take: its input is found one by one. [neighbour]
-      if (handled.length > 1) for (const one of handled) await commit(batch, [one])
+      // An output that its topic does not take: its input is found by halves. [neighbour]
+      const half = handled.length >> 1
+      if (half > 0) for (const part of [handled.slice(0, half), handled.slice(half)]) await commit(batch, part)
       else await batch.commit(last.record.offset + 1, deadLetter(last.record, error, 1))
     }
     if (outages > 0) logger.info({ processor: name, tries: outages }, 'The service is back')
@@ -209,9 +218,12 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
 
   async function runBatch(batch: Batch): Promise<BatchOutcome> {
     const width = processor.concurrency ?? 1
-    const handled: Handled[] = []
+    let handled: Handled[] = []
+    let handledBytes = 0
+    const startedAt = now()
+    let handledSince = startedAt
     for (let start = 0; start < batch.records.length; start += width) {
-      if (batch.signal.aborted) break
+      if (batch.signal.aborted || stopping.signal.aborted) break
       const chunk = batch.records.slice(start, start + width)
       const outcomes = await Promise.all(chunk.map((record) => handle(record, batch.signal)))
       if (batch.signal.aborted) break
@@ -223,8 +235,17 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
           if ('crash' in halt) throw halt.crash
           return { next: 'pause', forMs: halt.pauseMs }
         }
-        handled.push({ record, outputs: decision as readonly OutputRecord[] })
+        const outputs = decision as readonly OutputRecord[]
+        handled.push({ record, outputs })
+        for (const { value } of outputs) handledBytes += value?.length ?? 0
       }
+      const at = now()
+      if (handledBytes < COMMIT_AFTER_BYTES && at - handledSince < COMMIT_AFTER_MS) continue
+      await commit(batch, handled)
+      handled = []
+      handledBytes = 0
+      handledSince = at
+      if (at - startedAt >= BATCH_MS) break
     }
     await commit(batch, handled)
     return { next: 'continue' }
@@ -253,7 +274,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         consumer = await broker.consume({
           group,
           topics: groupTopics(processor as Processor),
-          maxRecords: processor.maxRecords ?? 16,
+          maxRecords: processor.maxRecords ?? MAX_RECORDS,
           from: processor.start ?? 'earliest',
           atomic: processor.delivery === 'exactly-once',
           onBatch,

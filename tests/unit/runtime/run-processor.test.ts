@@ -138,6 +138,38 @@ describe('the loop of a stage', () => {
     assert.equal(await lag(stage.name), 0)
   })
 
+  test('what a slow handler has done is visible before the rest of its batch is done', async () => {
+    const ids = Array.from({ length: 20 }, (_, i) => `slow-${i}`)
+    const visible: number[] = []
+    let clock = 0
+    await start(
+      async () => {
+        visible.push((await keysOn(uploadsRemoved.name)).filter((key) => ids.includes(key)).length)
+        clock += 100
+      },
+      { now: () => clock, maxRecords: 100 },
+    )
+    await produce(...ids.map((id): [string, number] => [id, 0]))
+    await written(...ids)
+    assert.equal(visible.length, ids.length, 'each is handled once')
+    for (const [i, before] of visible.entries()) assert.ok(i - before <= 2, `${before} of ${i} are visible`)
+  })
+
+  test('outputs that are large together are committed in parts', async () => {
+    const ids = Array.from({ length: 16 }, (_, i) => `wide-${i}`)
+    const visible: number[] = []
+    await start(
+      async () => {
+        visible.push((await keysOn(uploadsRemoved.name)).filter((key) => ids.includes(key)).length)
+      },
+      { now: () => 0, maxRecords: 100, reasonOf: () => 'x'.repeat(900_000) },
+    )
+    await produce(...ids.map((id): [string, number] => [id, 0]))
+    await written(...ids)
+    assert.ok(visible.at(-1)! > 0, 'nothing is visible before all is done')
+    assert.equal(visible.at(5)!, 0, 'what is small is not taken apart')
+  })
+
   test('a poison record goes to the dead letters and its neighbours on the same partition go through', async () => {
     await start((key) => {
       if (key === 'poison') throw new InvalidRecordError('poison', 'Upload poison is poison')
@@ -293,7 +325,7 @@ describe('the loop of a stage', () => {
         begun()
         await released
       },
-      { maxRecords: 1 },
+      { maxRecords: 100 },
     )
     await produce(['running', 2], ['not-begun', 2])
     await beganHandling
