@@ -116,15 +116,20 @@ async function measure({ name, records, input, value, stage }: Case) {
               logger,
               now: Date.now,
               random: Math.random,
+              onCrash: 'exit',
             })
           : await startRawLoop({ ...loopOptions, guarantee: loop })
-      const figure = await progress.perSecond
+      const figure = await Promise.race([progress.perSecond, running.ended.then(endedEarly)])
       await running.stop()
       if (round > 0) perSecond[loop].push(figure) // the first one warms up
       process.stderr.write(`${group}: ${figure.toFixed(0)} records/s\n`)
     }
   }
   return { inputBytes: bytes.length, outputBytes: output.length, perSecond }
+}
+
+function endedEarly(): never {
+  throw new Error('A loop ended before it had read everything')
 }
 
 async function outputOf({ processor, deps }: WiredProcessor, input: Topic, bytes: Buffer): Promise<Uint8Array> {

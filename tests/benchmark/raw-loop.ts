@@ -21,8 +21,8 @@ export interface RawLoopOptions {
   readonly progress: Progress
 }
 
-/** Runs until stopped. @throws as kafkajs does */
-export async function startRawLoop(options: RawLoopOptions): Promise<{ stop(): Promise<void> }> {
+/** Runs until stopped; `ended` rejects with what ended it before. */
+export async function startRawLoop(options: RawLoopOptions): Promise<{ ended: Promise<void>; stop(): Promise<void> }> {
   const { input, output, group, partitions, guarantee, progress } = options
   // 20 ms: with kafkajs' 300 a transaction that follows another at once waits 100 ms (CONCURRENT_TRANSACTIONS).
   const kafka = new Kafka({
@@ -41,6 +41,10 @@ export async function startRawLoop(options: RawLoopOptions): Promise<{ stop(): P
   }
   const value = Buffer.alloc(options.outputBytes, 7)
   const consumer = kafka.consumer({ groupId: group, readUncommitted: false })
+  const ended = new Promise<void>((resolve, reject) => {
+    consumer.on('consumer.disconnect', () => resolve())
+    consumer.on('consumer.crash', ({ payload }) => reject(payload.error))
+  })
   await consumer.connect()
   await consumer.subscribe({ topic: input, fromBeginning: true })
   await consumer.run({
@@ -63,6 +67,7 @@ export async function startRawLoop(options: RawLoopOptions): Promise<{ stop(): P
     },
   })
   return {
+    ended,
     async stop() {
       await consumer.disconnect()
       await Promise.all(producers.map((producer) => producer.disconnect()))
