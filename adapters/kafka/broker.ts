@@ -58,6 +58,8 @@ class KafkaBroker implements Broker {
   readonly #offsets: Offsets
   readonly #consumers = new Set<GroupConsumer>()
   readonly #tails = new Set<{ stop(): Promise<void> }>()
+  /** Calls reach the writer in the order in which they were made, whatever one must look up. [order] */
+  #preparing: Promise<void> = Promise.resolve()
   #admin: Promise<TopicAdmin> | undefined
   #closed: Promise<void> | undefined
 
@@ -109,7 +111,9 @@ class KafkaBroker implements Broker {
   async produce(records: readonly OutputRecord[]): Promise<readonly { partition: number; offset: number }[]> {
     this.#assertOpen()
     const deadline = within(this.#deliveryTimeoutMs)
-    return this.#writer.write(await this.#directory.prepare(records), deadline)
+    const prepared = this.#preparing.then(() => this.#directory.prepare(records))
+    this.#preparing = prepared.then(ignored, ignored)
+    return this.#writer.write(await prepared, deadline)
   }
 
   async consume(consume: ConsumeOptions): Promise<Consumer> {
@@ -141,7 +145,7 @@ class KafkaBroker implements Broker {
   async #startAtEnd({ group, topics }: ConsumeOptions): Promise<void> {
     const patience = { deadline: within(this.#deliveryTimeoutMs) }
     const partitions = this.#partitionsOf(topics)
-    const committed = await this.#offsets.committed(group, partitions, patience)
+    const committed = await this.#offsets.committed(group, partitions, false, patience)
     const fresh = partitions.filter((_, i) => committed[i] === undefined)
     if (fresh.length === 0) return
     const ends = await new Offsets(this.#nodes).edge(fresh, 'latest', patience)
@@ -182,7 +186,7 @@ class KafkaBroker implements Broker {
     const partitions = this.#partitionsOf(topics)
     const logs = new Offsets(this.#nodes)
     const [committed, starts, ends] = await Promise.all([
-      this.#offsets.committed(group, partitions, patience),
+      this.#offsets.committed(group, partitions, false, patience),
       logs.edge(partitions, 'earliest', patience),
       logs.edge(partitions, 'latest', patience),
     ])
@@ -241,3 +245,5 @@ class KafkaBroker implements Broker {
     if (this.#closed !== undefined) throw new SetupError('broker-closed', 'the broker was closed')
   }
 }
+
+function ignored(): void {}

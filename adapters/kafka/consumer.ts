@@ -197,8 +197,7 @@ export class GroupConsumer implements Consumer {
 
   #look(): void {
     void this.#flush()
-    const hungry = [...this.#lanes.values()].some((lane) => lane.hungryAt !== undefined)
-    if (!hungry || performance.now() - this.#fetcher.settledAt < STALLED_MS) return
+    if (this.#fetcher.waitingMs < STALLED_MS) return
     this.#fail(
       new OutageError('kafka-stalled', `Group ${this.#context.consume.group}: no fetch was answered for a minute`),
     )

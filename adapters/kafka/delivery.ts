@@ -117,6 +117,17 @@ export function batchesOf(records: readonly PreparedRecord[]): PreparedRecord[][
   return batches
 }
 
+export function groupedByPartition(records: readonly PreparedRecord[]): PreparedRecord[][] {
+  const groups = new Map<string, PreparedRecord[]>()
+  for (const record of records) {
+    const name = partitionName(record)
+    const group = groups.get(name)
+    if (group === undefined) groups.set(name, [record])
+    else group.push(record)
+  }
+  return [...groups.values()]
+}
+
 export function partitionName({ topic, partition }: { topic: string; partition: number }): string {
   return `${partition} ${topic}`
 }

@@ -33,15 +33,16 @@ export class Fetcher {
   readonly #loops = new Map<number, { wake: () => void }>()
   #turn = 0
   #closed = false
-  #settledAt = performance.now()
+  /** performance.now() when a request was sent that is not answered yet, by leader. */
+  readonly #asked = new Map<number, number>()
 
   constructor(options: FetcherOptions) {
     this.#options = options
   }
 
-  /** performance.now() of the last answer of any kind. */
-  get settledAt(): number {
-    return this.#settledAt
+  /** How long the oldest request has been waiting for its answer, ms. */
+  get waitingMs(): number {
+    return performance.now() - Math.min(performance.now(), ...this.#asked.values())
   }
 
   /** Some lane can take more, or moved. */
@@ -79,7 +80,6 @@ export class Fetcher {
         if (hungry.length === 0 || waiting > WAITING_BYTES) {
           await new Promise<void>((resolve) => this.#loops.set(leader, { wake: resolve }))
           this.#loops.set(leader, { wake: () => {} })
-          this.#settledAt = performance.now()
           continue
         }
         try {
@@ -93,9 +93,8 @@ export class Fetcher {
           if (!isTransient(error) && !(error instanceof LeaderlessError)) throw error
           if (failures++ > 0) await delay(Math.min(1_000, 20 * 2 ** Math.min(failures, 6)))
           await this.#options.nodes.refresh(hungry.map(({ topic }) => topic)).catch(() => {}) // met again by the fetch
-          if (leader === NO_LEADER) this.wake()
+          this.wake() // those whose leader moved
         }
-        this.#settledAt = performance.now()
       }
     } catch (error) {
       if (!this.#closed) this.#options.onFailure(translated('fetching', error))
@@ -112,7 +111,10 @@ export class Fetcher {
       return { topic, partition, offset, maxBytes: PARTITION_BYTES }
     })
     const node = await this.#options.nodes.node(leader)
-    const fetched = await node.send(fetchRequest(positions, { maxWaitMs, maxBytes: FETCH_BYTES }))
+    this.#asked.set(leader, performance.now())
+    const fetched = await node
+      .send(fetchRequest(positions, { maxWaitMs, maxBytes: FETCH_BYTES }))
+      .finally(() => this.#asked.delete(leader))
     let gotSome = false
     let stale: Error | undefined
     for (const partition of fetched) {

@@ -35,9 +35,9 @@ export interface ProtocolRequest<Response> {
 
 export interface Connection {
   readonly socket?: Socket
-  isConnected(): boolean
-  connect(): Promise<unknown>
-  disconnect(): Promise<unknown>
+  readonly requestQueue: { destroy(): void }
+  connectionStatus: 'connected' | 'disconnecting' | 'disconnected'
+  authenticatedAt: unknown
   rejectRequests(error: Error): void
 }
 

@@ -12,6 +12,7 @@
  */
 import type { Batch, BatchOutcome, ConsumeOptions, OutputRecord, StoredRecord } from '../../ports/broker.ts'
 import { FencedError, OutageError } from '../../ports/errors.ts'
+import { batchesOf, groupedByPartition } from './delivery.ts'
 import { within } from './faults.ts'
 import type { Offsets } from './offsets.ts'
 import { decodeRecordSet, type ReadRecord } from './record-batch.ts'
@@ -175,6 +176,7 @@ export class Lane {
       this.#options.onError(new Error(message))
     }
     this.#rewind(logStart)
+    this.#options.onHungry()
   }
 
   get #group(): string {
@@ -229,7 +231,7 @@ export class Lane {
   async #begin(): Promise<void> {
     const { offsets, group, consume } = this.#options
     const { topic, partition } = this
-    let [start] = await offsets.committed(this.#group, [this], this.#patience)
+    let [start] = await offsets.committed(this.#group, [this], true, this.#patience)
     if (start === undefined) {
       ;[start] = await offsets.edge([this], consume.from, this.#patience)
       if (consume.from === 'latest') {
@@ -239,6 +241,7 @@ export class Lane {
       }
     }
     this.#rewind(start!)
+    this.#options.onHungry()
   }
 
   /** [trusted] */
@@ -248,30 +251,40 @@ export class Lane {
     // A member that was put out of the group without knowing would shut out the rightful owner.
     if (!(await group.confirm())) return this.#change(LOOK_AGAIN_MS)
     await producer.open(this.#patience)
-    const [committed] = await offsets.committed(this.#group, [this], this.#patience)
+    const [committed] = await offsets.committed(this.#group, [this], true, this.#patience)
     this.#isTrusted = true
-    if (committed !== undefined && committed > this.#committed) this.#rewind(committed)
+    if (committed === undefined || committed <= this.#committed) return
+    this.#committed = committed
+    this.#restore([])
   }
 
   /** What waits is fetched anew from there. */
   #rewind(offset: number): void {
     this.#committed = offset
     this.#position = offset
-    this.#waiting = []
-    this.#waitingBytes = 0
-    this.#options.onHungry()
+    this.#setWaiting([])
   }
 
-  #take(): StoredRecord[] {
+  /** Goes on with what is not done of `records`, which came before what waits, without fetching it anew. */
+  #restore(records: readonly ReadRecord[]): void {
+    const [from, to] = [records[0]?.offset ?? this.#committed, this.#position!]
+    if (this.#committed < from || this.#committed > to) this.#rewind(this.#committed)
+    else this.#setWaiting([...records, ...this.#waiting].filter(({ offset }) => offset >= this.#committed))
+    if (this.#waitingBytes < LITTLE_BYTES) this.#options.onHungry()
+  }
+
+  #setWaiting(records: ReadRecord[]): void {
+    this.#waiting = records
+    this.#waitingBytes = records.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  #take(): ReadRecord[] {
     const { maxRecords } = this.#options.consume
     let [count, bytes] = [0, 0]
     while (count < maxRecords && count < this.#waiting.length && bytes < MOST_BATCH_BYTES) {
       bytes += this.#waiting[count++]!.bytes
     }
-    const { topic, partition } = this
-    const taken = this.#waiting.slice(0, count).map(({ offset, key, value, headers, timestamp }) => {
-      return { topic, partition, offset, key, value, headers, timestamp }
-    })
+    const taken = this.#waiting.slice(0, count)
     this.#waiting = this.#waiting.slice(count)
     this.#waitingBytes -= bytes
     if (this.#waitingBytes < LITTLE_BYTES) this.#options.onHungry()
@@ -279,12 +292,14 @@ export class Lane {
   }
 
   async #deliverNext(): Promise<void> {
-    const records = this.#take()
-    const last = records.at(-1)!.offset
+    const taken = this.#take()
+    const last = taken.at(-1)!.offset
+    const { topic, partition } = this
+    const records: StoredRecord[] = taken.map(({ bytes: _, ...record }) => ({ topic, partition, ...record }))
     let open = true
     const batch: Batch = {
-      topic: this.topic,
-      partition: this.partition,
+      topic,
+      partition,
       records,
       endOffset: Math.max(this.#endOffset, last + 1),
       signal: this.#revoked.signal,
@@ -306,13 +321,13 @@ export class Lane {
       await Promise.allSettled(this.#commits)
       this.#running = undefined
     }
+    const isDone = this.#committed === last + 1 || this.#committed === this.#throughFrom(last)
+    if (!isDone) this.#restore(taken)
     if (outcome.next === 'pause') await this.#pause(outcome.forMs)
-    else if (this.#committed !== last + 1 && this.#committed !== this.#throughFrom(last)) this.#rewind(this.#committed)
   }
 
   async #pause(forMs: number): Promise<void> {
     this.#paused = true
-    this.#rewind(this.#committed)
     const ends = performance.now() + forMs
     while (!this.#stopping.signal.aborted && performance.now() < ends) {
       await this.#change(Math.min(2 ** 31 - 1, ends - performance.now()))
@@ -343,7 +358,8 @@ export class Lane {
     const prepared = await directory.prepare(outputs)
     const offset = nextOffset === last + 1 ? this.#throughFrom(last) : nextOffset
     if (!this.#atomic) {
-      await writer.write(prepared, deadline)
+      const parts = groupedByPartition(prepared).flatMap(batchesOf) // each by itself: no transaction
+      await Promise.all(parts.map((part) => writer.write(part, deadline)))
       assertOurs()
       this.#committed = offset
       this.#untold = offset

@@ -291,12 +291,16 @@ export class KafkaNode {
     }
   }
 
+  /** kafkajs's own disconnect waits for what is on its way, and counts as connected until then. */
   drop(): void {
+    const error = new NoNodeError(`the connection to ${this.#address.host}:${this.#address.port} was closed`)
     for (const connection of this.#broker.connectionPool.pool) {
       const { socket } = connection
-      connection.rejectRequests(new NoNodeError(`the connection to ${this.#address.host} was closed`))
-      void connection.disconnect().catch(() => {})
-      socket?.destroy()
+      connection.connectionStatus = 'disconnected'
+      connection.authenticatedAt = null
+      connection.rejectRequests(error)
+      connection.requestQueue.destroy()
+      socket?.destroy(socket.connecting ? error : undefined) // who connects hears of it
     }
   }
 }

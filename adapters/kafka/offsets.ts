@@ -23,16 +23,20 @@ export class Offsets {
     this.#nodes = nodes
   }
 
-  /** One a partition, in order; undefined where the group has none. Waits for transactions that may still move one. */
+  /**
+   * One a partition, in order; undefined where the group has none.
+   * @param stable waits for transactions that may still move one.
+   */
   async committed(
     group: string,
     partitions: readonly TopicPartition[],
+    stable: boolean,
     patience: Patience,
   ): Promise<(number | undefined)[]> {
     if (partitions.length === 0) return []
     const what = `reading the offsets of ${group}`
     return this.#nodes.askCoordinator('group', group, what, { firstDelayMs: 5, ...patience }, async (coordinator) => {
-      const found = await coordinator.send(offsetFetchRequest(group, partitions))
+      const found = await coordinator.send(offsetFetchRequest(group, partitions, stable))
       return partitions.map(({ topic, partition }) => {
         const entry = found.find((one) => one.partition === partition && one.topic === topic)
         const error = errorOf(entry?.errorCode ?? 0)

@@ -202,6 +202,7 @@ export interface CommittedOffset {
 export function offsetFetchRequest(
   group: string,
   partitions: readonly { topic: string; partition: number }[],
+  stable: boolean,
 ): ProtocolRequest<CommittedOffset[]> {
   const sorted = [...partitions].sort((a, b) => (a.topic < b.topic ? -1 : 1))
   return protocolRequest(
@@ -218,7 +219,7 @@ export function offsetFetchRequest(
           )
           w.noTags()
         })
-        .int8(1) // stable
+        .int8(stable ? 1 : 0)
         .noTags(),
     (reader) => {
       reader.skipTags() // of the header

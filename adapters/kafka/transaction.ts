@@ -11,7 +11,7 @@
  *   [anew]     after a failure whose outcome is not known, the id is opened again before it is used
  */
 import { FencedError } from '../../ports/errors.ts'
-import { batchesOf, deliver, type Outgoing, partitionName } from './delivery.ts'
+import { batchesOf, deliver, groupedByPartition, type Outgoing, partitionName } from './delivery.ts'
 import { isFenced, type Patience, translated, within } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
 import { encodeBatch } from './record-batch.ts'
@@ -165,17 +165,6 @@ function encoded(part: readonly PreparedRecord[], opened: Opened): Outgoing {
   const stamp = { producerId, producerEpoch, firstSequence, transactional: true }
   const records = part.map(({ record }) => record)
   return { topic, partition, bytes: encodeBatch(records, stamp), baseOffset: undefined }
-}
-
-function groupedByPartition(records: readonly PreparedRecord[]): PreparedRecord[][] {
-  const groups = new Map<string, PreparedRecord[]>()
-  for (const record of records) {
-    const name = partitionName(record)
-    const group = groups.get(name)
-    if (group === undefined) groups.set(name, [record])
-    else group.push(record)
-  }
-  return [...groups.values()]
 }
 
 /** Each once, those of a topic together. */
