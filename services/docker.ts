@@ -28,6 +28,7 @@ export const SESSION_LABEL = 'cuestream.services'
 const PULL_TIMEOUT_MS = 15 * 60_000
 const CALL_TIMEOUT_MS = 60_000
 const STOP_SECONDS = 30
+const LOOK_AGAIN_MS = 300
 const WATCH_EVERY_MS = 2_000
 
 /** Pulled and created, not started. @throws SetupError or the engine's error. */
@@ -147,7 +148,7 @@ async function containerService(
   const isRunning = async () => (await container.inspect()).State.Running
   const log = async () => {
     const since = Date.parse((await container.inspect()).State.StartedAt) / 1_000
-    return String(await container.logs({ stdout: true, stderr: true, follow: false, since }))
+    return textOf(await container.logs({ stdout: true, stderr: true, follow: false, since }))
   }
   const complaint = async (what: string) =>
     new SetupError('service-failed', `The container of ${name} ${what}. Its last lines:\n${lastLines(await log())}`)
@@ -174,6 +175,7 @@ async function containerService(
           return running && wanted.ready(await log())
         },
         () => !running,
+        LOOK_AGAIN_MS,
       )
       if (!isReady) throw await complaint(running ? 'did not get ready in time' : 'ended before it was ready')
       expected = false
@@ -192,6 +194,17 @@ async function containerService(
       await container.remove({ force: true, v: true })
     },
   }
+}
+
+/** Logs come in frames: a byte that names the stream, three zeros, the length, the text. */
+function textOf(frames: Buffer): string {
+  let text = ''
+  for (let at = 0; at + 8 <= frames.length; ) {
+    const end = at + 8 + frames.readUInt32BE(at + 4)
+    text += frames.subarray(at + 8, end).toString()
+    at = end
+  }
+  return text
 }
 
 /**

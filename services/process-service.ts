@@ -6,6 +6,8 @@ import { endsProcesses, type HeldProcess, holdProcess } from './held-process.ts'
 import { type OwnService, untilReady } from './service.ts'
 import { lastLines } from './tools.ts'
 
+const LOOK_AGAIN_MS = 50
+
 export interface ProcessService {
   readonly name: string
   readonly port: number
@@ -63,6 +65,7 @@ export function processService(service: ProcessService): OwnService {
       isReady = await untilReady(
         () => service.ready(log()),
         () => running !== held,
+        LOOK_AGAIN_MS,
       )
       if (isReady) return
       const how = running === held ? 'did not get ready in time' : `ended with ${await held.ended} before it was ready`

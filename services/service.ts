@@ -24,14 +24,17 @@ export interface OwnService extends RunningService {
 
 /** Time that a start may take on a very busy machine. */
 export const START_TIMEOUT_MS = 180_000
-const LOOK_AGAIN_MS = 50
 
-/** Asks until `ready` says yes. @returns false when the time is over or `ended` says so. */
-export async function untilReady(ready: () => Promise<boolean>, ended: () => boolean): Promise<boolean> {
+/** Asks every `everyMs` until `ready` says yes. @returns false when the time is over or `ended` says so. */
+export async function untilReady(
+  ready: () => Promise<boolean>,
+  ended: () => boolean,
+  everyMs: number,
+): Promise<boolean> {
   const deadline = performance.now() + START_TIMEOUT_MS
   while (!ended() && performance.now() < deadline) {
     if (await ready()) return true
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS))
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
   return false
 }
