@@ -1,16 +1,18 @@
 /**
  * Between typed values and the bytes on a topic: the Confluent wire format, 0x00 · schema id (int32, big endian) · Avro.
  * A record written with an earlier schema is read through Avro's schema resolution.
+ *
+ *   [no fault]  a registry that is away or refuses us is no fault of the record: OutageError, the record waits
  */
 import avro from 'avsc'
-import { InvalidRecordError } from '../ports/errors.ts'
+import { InvalidRecordError, OutageError, SetupError } from '../ports/errors.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { Topic } from '../topics/topic.ts'
 
 export interface Codec {
-  /** Registers the topic's schema on first use. @throws TypeError naming the field that does not fit the schema. */
+  /** Registers the topic's schema on first use. @throws TypeError naming the field that does not fit; OutageError */
   encode<T>(topic: Topic<string, T>, value: T): Promise<Uint8Array>
-  /** @throws InvalidRecordError 'undecodable' | 'unknown-schema' */
+  /** @throws InvalidRecordError 'undecodable' | 'unknown-schema'; OutageError */
   decode<T>(topic: Topic<string, T>, bytes: Uint8Array): Promise<T>
 }
 
@@ -43,7 +45,7 @@ export function createCodec(registry: SchemaRegistry): Codec {
   }
 
   async function loadResolver(topic: Topic, id: number) {
-    const schema = await registry.schemaById(id)
+    const schema = await waitable(registry.schemaById(id))
     try {
       const writer = avro.Type.forSchema(schema as unknown as avro.Schema)
       return { writer, resolver: readerOf(topic).createResolver(writer) }
@@ -57,7 +59,7 @@ export function createCodec(registry: SchemaRegistry): Codec {
   return {
     async encode(topic, value) {
       const type = readerOf(topic as Topic)
-      const id = await remember(writerIds, topic.name, () => registry.register(topic.subject, topic.schema))
+      const id = await remember(writerIds, topic.name, () => waitable(registry.register(topic.subject, topic.schema)))
       const problems: string[] = []
       if (!type.isValid(value, { errorHook: (path, any) => problems.push(`${path.join('.')} = ${preview(any)}`) })) {
         throw new TypeError(`A record for ${topic.name} does not fit its schema: ${problems.slice(0, 5).join('; ')}`)
@@ -89,6 +91,16 @@ export function createCodec(registry: SchemaRegistry): Codec {
         )
       }
     },
+  }
+}
+
+/** What an operator must set right holds records up; it spoils none of them. [no fault] */
+async function waitable<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked
+  } catch (error) {
+    if (error instanceof SetupError) throw new OutageError(error.code, error.message, { cause: error })
+    throw error
   }
 }
 

@@ -60,10 +60,15 @@ async function handleDeadLetter<Deps>(
   const cause = deadLetterCause(stored.headers)
   const topic = processor.deadLettersOf?.find((candidate) => candidate.name === cause?.topic)
   if (cause === undefined || topic === undefined || processor.handleDeadLetter === undefined) return nothing
-  const value = stored.value === null ? undefined : await codec.decode(topic, stored.value).catch(() => undefined)
+  const value = stored.value === null ? undefined : await codec.decode(topic, stored.value).catch(unreadable)
   const letter: DeadLetter = { ...cause, key: stored.key, value, headers: stored.headers }
   await processor.handleDeadLetter(letter, deps)
   return { kind: 'done', outputs: [] }
+}
+
+/** A letter may be about bytes that nobody can read; a registry that is away is another matter. */
+function unreadable(error: unknown): undefined {
+  if (!(error instanceof InvalidRecordError)) throw error
 }
 
 function topicOf<Deps>(processor: Processor<Deps>, name: string): Topic {

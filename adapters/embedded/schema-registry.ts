@@ -7,9 +7,9 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
-import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
+import { InvalidRecordError } from '../../ports/errors.ts'
 import type { AvroSchema, SchemaRegistry } from '../../ports/schema-registry.ts'
-import { canonicalForm, checkBackward } from '../../schemas/compatibility.ts'
+import { assertReadsAll, canonicalFormOf } from '../schema-rules.ts'
 import { openStore } from './store.ts'
 
 export class EmbeddedSchemaRegistry implements SchemaRegistry {
@@ -28,12 +28,16 @@ export class EmbeddedSchemaRegistry implements SchemaRegistry {
   }
 
   async register(subject: string, schema: AvroSchema): Promise<number> {
-    const fingerprint = fingerprintOf(subject, schema)
+    const fingerprint = createHash('sha256').update(canonicalFormOf(subject, schema)).digest('hex')
     return this.#root.childTransaction(() => {
       const versions = this.#subjects.get(subject) ?? []
       const known = this.#ids.get(fingerprint)
       if (known !== undefined && versions.includes(known)) return known
-      this.#assertCompatible(subject, schema, versions)
+      assertReadsAll(
+        subject,
+        schema,
+        versions.map((version) => this.#schemas.get(version)!),
+      )
       const id = known ?? this.#nextId()
       if (known === undefined) {
         this.#ids.put(fingerprint, id)
@@ -58,32 +62,8 @@ export class EmbeddedSchemaRegistry implements SchemaRegistry {
     await this.#root.close()
   }
 
-  #assertCompatible(subject: string, schema: AvroSchema, versions: readonly number[]): void {
-    const problem = checkBackward(
-      schema,
-      versions.map((id) => this.#schemas.get(id)!),
-    )
-    if (problem === undefined) return
-    const where = problem.path === '' ? '' : ` at ${problem.path}`
-    throw new SetupError(
-      'incompatible-schema',
-      `the new schema of ${subject} cannot read version ${problem.version}${where}: ${problem.reason}; ` +
-        'add optional fields only, or define a new version of the topic',
-    )
-  }
-
   #nextId(): number {
     for (const id of this.#schemas.getKeys({ reverse: true, limit: 1 })) return id + 1
     return 1
-  }
-}
-
-function fingerprintOf(subject: string, schema: AvroSchema): string {
-  try {
-    return createHash('sha256').update(canonicalForm(schema)).digest('hex')
-  } catch (cause) {
-    throw new SetupError('invalid-schema', `the schema for ${subject} is no Avro schema: ${(cause as Error).message}`, {
-      cause,
-    })
   }
 }

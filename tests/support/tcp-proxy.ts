@@ -38,7 +38,7 @@ export async function tcpProxy(
 
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     client.on('error', () => {}) // the other side learns it by 'close'
-    if (isCut) return void client.resetAndDestroy()
+    if (isCut) return reset(client)
     const upstream = connect({ ...target, allowHalfOpen: true, noDelay: true })
     upstream.on('error', () => {})
     const directions = [
@@ -49,8 +49,8 @@ export async function tcpProxy(
       hold: (on) => directions.forEach((direction) => void direction.hold(on)),
       cut() {
         for (const direction of directions) direction.drop()
-        client.resetAndDestroy()
-        upstream.resetAndDestroy()
+        reset(client)
+        reset(upstream)
       },
     }
     link.hold(isBlackhole)
@@ -113,6 +113,12 @@ export async function tcpProxy(
 interface Link {
   hold(on: boolean): void
   cut(): void
+}
+
+/** A reset of a socket that was ended before leaves its handle open for ever, and the process with it. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 /** One direction of one connection: each chunk, and the end, leave in order once their delay is over. */

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { openConfluentRegistry } from '../../../adapters/confluent/schema-registry.ts'
+import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
+import type { StoredRecord } from '../../../ports/broker.ts'
+import { InvalidRecordError, OutageError, SetupError } from '../../../ports/errors.ts'
+import type { SchemaRegistry } from '../../../ports/schema-registry.ts'
+import { createCodec } from '../../../runtime/codec.ts'
+import { deadLetterRecord } from '../../../runtime/dead-letter.ts'
+import { defineProcessor } from '../../../runtime/define-processor.ts'
+import { handleRecord } from '../../../runtime/handle-record.ts'
+import type { UploadRemoved } from '../../../schemas/types.ts'
+import { uploadsRemoved } from '../../../topics/topics.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
+
+const removed: UploadRemoved = { uploadId: 'u', kind: 'track', reason: null, removedAt: 1 }
+/** Nothing listens there. */
+const away = openConfluentRegistry({ url: 'http://127.0.0.1:1' })
+
+/** Passes takedowns on, and notes dead letters of them. */
+function stage(letters: unknown[] = []) {
+  return defineProcessor({
+    name: 'pass-on',
+    from: [uploadsRemoved],
+    to: [uploadsRemoved],
+    deadLettersOf: [uploadsRemoved],
+    delivery: 'exactly-once',
+    async handle({ key, value }) {
+      return [uploadsRemoved.record(key, value)]
+    },
+    async handleDeadLetter({ value }) {
+      letters.push(value)
+    },
+  })
+}
+
+describe('while the schema registry is away', () => {
+  const folder = temporaryFolder()
+  const here = new EmbeddedSchemaRegistry({ dataFolder: join(folder, 'registry') })
+  after(() => here.close())
+  const record = async (value?: Uint8Array): Promise<StoredRecord> => ({
+    topic: uploadsRemoved.name,
+    partition: 0,
+    offset: 0,
+    key: 'u',
+    value: value ?? (await createCodec(here).encode(uploadsRemoved, removed)),
+    headers: {},
+    timestamp: 1,
+  })
+  const outcome = (stored: StoredRecord, registry: SchemaRegistry, letters: unknown[] = []) =>
+    handleRecord(stage(letters), stored, {}, createCodec(registry), {
+      signal: new AbortController().signal,
+      attempt: 1,
+    })
+  /** Knows all schemas and takes no new ones. */
+  const readsOnly: SchemaRegistry = {
+    schemaById: (id) => here.schemaById(id),
+    versions: (subject) => here.versions(subject),
+    register: (subject, schema) => away.register(subject, schema),
+  }
+  const refuses = async () => {
+    throw new SetupError('registry-refused', 'It does not let us in')
+  }
+
+  test('a record waits, whether its own schema or that of an output cannot be had', async () => {
+    for (const registry of [away, readsOnly]) {
+      const { kind, ...rest } = await outcome(await record(), registry)
+      assert.equal(kind, 'retry')
+      assert.ok('error' in rest && rest.error instanceof OutageError)
+    }
+  })
+
+  test('a registry that refuses us holds records up and crashes no stage', async () => {
+    for (const registry of [
+      { ...readsOnly, schemaById: refuses },
+      { ...readsOnly, register: refuses },
+    ]) {
+      const { kind, ...rest } = await outcome(await record(), registry)
+      assert.equal(kind, 'retry')
+      assert.ok('error' in rest && rest.error instanceof OutageError && rest.error.code === 'registry-refused')
+    }
+  })
+
+  test('a dead letter waits with its value; only bytes that nobody can read come without one', async () => {
+    const letterOf = async (value?: Uint8Array): Promise<StoredRecord> => {
+      const original = await record(value)
+      const failure = { stage: 'x', error: new InvalidRecordError('bad', 'bad'), attempts: 1, at: 1 }
+      const { topic, headers = {} } = deadLetterRecord(original, failure)
+      return { ...original, topic, headers }
+    }
+    const letters: (object | undefined)[] = []
+    assert.equal((await outcome(await letterOf(), away, letters)).kind, 'retry')
+    assert.deepEqual(letters, [])
+    await outcome(await letterOf(), here, letters)
+    await outcome(await letterOf(Buffer.from('no Avro')), here, letters)
+    assert.deepEqual(
+      letters.map((letter) => letter && { ...letter }),
+      [removed, undefined],
+    )
+  })
+
+  test('what was encoded and decoded before goes on', async () => {
+    let gone = false
+    const codec = createCodec({
+      register: (subject, schema) => (gone ? away : here).register(subject, schema),
+      schemaById: (id) => (gone ? away : here).schemaById(id),
+      versions: (subject) => here.versions(subject),
+    })
+    await codec.decode(uploadsRemoved, await codec.encode(uploadsRemoved, removed))
+    gone = true
+    assert.deepEqual({ ...(await codec.decode(uploadsRemoved, await codec.encode(uploadsRemoved, removed))) }, removed)
+  })
+})
