@@ -1,5 +1,6 @@
 /** The topics of whichever broker the configuration chooses. */
 import type { Logger } from 'pino'
+import { prefixedTopicAdmin } from '../adapters/prefixed-topic-admin.ts'
 import type { TopicAdmin } from '../ports/topic-admin.ts'
 import type { Config } from '../runtime/config.ts'
 import { isShared, kafkaOptions } from './backends.ts'
@@ -18,7 +19,7 @@ async function onKafka<T>(config: Config, logger: Logger, use: (admin: TopicAdmi
   const options = await kafkaOptions(config, logger)
   const admin = await openKafkaTopicAdmin(kafkaClient(options), options)
   try {
-    return await use(admin)
+    return await use(prefixedTopicAdmin(admin, config.kafkaPrefix))
   } finally {
     await admin.close()
   }
