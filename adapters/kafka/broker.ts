@@ -132,7 +132,7 @@ class KafkaBroker implements Broker {
       offsets: this.#offsets,
       commitNodes: this.#commitNodes,
       sessionTimeoutMs,
-      heartbeatMs: this.#options.heartbeatMs ?? sessionTimeoutMs / 10,
+      heartbeatMs: this.#options.heartbeatMs ?? sessionTimeoutMs / 20,
       deliveryTimeoutMs: this.#deliveryTimeoutMs,
       onError: (error) => this.#options.onError?.(error),
       onEnd: (ended) => this.#consumers.delete(ended),

@@ -19,7 +19,7 @@ export interface KafkaOptions {
   readonly replicationFactor?: number
   /** A member that is not heard of for so long has lost its partitions. Default 10 000. */
   readonly sessionTimeoutMs?: number
-  /** Default a tenth of the session timeout. */
+  /** Default a twentieth of the session timeout: so late, at most, a member learns of a rebalance. */
   readonly heartbeatMs?: number
   /** How long produce and commit go on trying while Kafka is away. Default 15 000. */
   readonly deliveryTimeoutMs?: number

@@ -55,7 +55,7 @@ const GRACE_MS = 3_000
 const REBALANCE_TIMEOUT_MS = 10_000
 const LEAVE_WITHIN_MS = 2_000
 /** How often the leader looks whether topics have grown. */
-const LOOK_MS = 30_000
+const LOOK_MS = 10_000
 const FIRST_DELAY_MS = 50
 const LONGEST_DELAY_MS = 1_000
 

@@ -123,7 +123,7 @@ export interface AbortedTransaction {
 
 /**
  * Records from `fromOffset` on that are no part of an aborted transaction. A batch that is cut off at the end waits.
- * @throws SetupError 'unknown-codec' | 'old-message-format', naming `where`
+ * @throws SetupError 'unknown-codec' | 'unreadable-batch' | 'old-message-format', naming `where`
  */
 export function decodeRecordSet(
   set: Buffer,
@@ -173,7 +173,13 @@ export function decodeRecordSet(
 
 function unpacked(body: Buffer, codec: number, where: string): Buffer {
   if (codec === 0) return body
-  if (codec === 1) return gunzipSync(body, { maxOutputLength: MOST_UNPACKED_BYTES })
+  if (codec === 1) {
+    try {
+      return gunzipSync(body, { maxOutputLength: MOST_UNPACKED_BYTES })
+    } catch (cause) {
+      throw new SetupError('unreadable-batch', `${where} holds a batch that cannot be unpacked`, { cause })
+    }
+  }
   const name = CODECS[codec] ?? `codec ${codec}`
   const remedy = 'set compression.type of its producers, or of the topic, to none or gzip'
   throw new SetupError(
