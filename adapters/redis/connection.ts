@@ -40,7 +40,7 @@ const SILENT_TIMEOUTS = 3
 /** Opening takes a TCP connection, a handshake and a question. */
 const OPEN_TIMEOUTS = 3
 
-/** @throws OutageError 'redis-unavailable'; SetupError 'redis-denied' for credentials | 'bad-redis-url'. */
+/** @throws OutageError 'redis-unavailable'; SetupError 'redis-denied' | 'redis-untrusted' | 'bad-redis-url'. */
 export async function openRedis(options: RedisOptions): Promise<Redis> {
   const { commandTimeoutMs = DEFAULT_COMMAND_TIMEOUT_MS, onError, tls, username, password } = options
   const { host, port, db, ...fromUrl } = readUrl(options.url)
@@ -51,7 +51,7 @@ export async function openRedis(options: RedisOptions): Promise<Redis> {
     port,
     db,
     ...definedOnly({ username: username ?? fromUrl.username, password: password ?? fromUrl.password }),
-    ...(secure ? { tls: { servername: host, ...(typeof tls === 'object' ? definedOnly(tls) : {}) } } : {}),
+    ...(secure ? { tls: typeof tls === 'object' ? definedOnly(tls) : {} } : {}),
     protocol: 2,
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -105,16 +105,22 @@ export async function askedEach(pipeline: ChainableCommander): Promise<unknown[]
 const OUTAGES = new Set(
   'LOADING READONLY CLUSTERDOWN MASTERDOWN OOM BUSY MISCONF NOREPLICAS TRYAGAIN UNBLOCKED'.split(' '),
 )
+/** Codes of Node's TLS errors about the other side's certificate. */
+const UNTRUSTED = /CERT|UNABLE_TO_(GET|VERIFY|DECRYPT)|HOSTNAME_MISMATCH/
 const DENIALS = new Set(['NOAUTH', 'WRONGPASS', 'NOPERM'])
 
 /**
  * @returns OutageError 'redis-unavailable' when Redis is away, cannot serve or did not answer in time; SetupError
- * 'redis-denied' for credentials and rights; another reply of the server as it is, without its command.
+ * 'redis-denied' for credentials and rights | 'redis-untrusted' for a certificate; another reply of the server as it is, without its command.
  */
 export function redisError(error: unknown, where?: string): Error {
   if (!(error instanceof Error) || error instanceof OutageError || error instanceof SetupError) return error as Error
   const cause = withoutCommand(error)
   const redis = where === undefined ? 'Redis' : `Redis at ${where}`
+  if (UNTRUSTED.test((error as NodeJS.ErrnoException).code ?? '')) {
+    const message = `${redis} shows a certificate that is not trusted: ${cause.message}; give the authority that signed it.`
+    return new SetupError('redis-untrusted', message, { cause })
+  }
   if (!(error instanceof ReplyError)) {
     return new OutageError('redis-unavailable', `${redis} is away: ${cause.message}`, { cause })
   }

@@ -45,6 +45,7 @@ export interface Query {
 /** @returns undefined when no row can match. @throws InvalidRequestError 'bad-filter' for a range of NaN */
 export function filterQuery(filter: Filter): Query | undefined {
   const parts: string[] = []
+  const without: string[] = []
   const numericFields: string[] = []
   let possible = true
   for (const condition of filter) {
@@ -52,7 +53,7 @@ export function filterQuery(filter: Filter): Query | undefined {
       if (condition.anyOf.length === 0) possible = false
       else parts.push(tagQuery(condition.field, condition.anyOf))
     } else if ('noneOf' in condition) {
-      if (condition.noneOf.length > 0) parts.push(`-${tagQuery(condition.field, condition.noneOf)}`)
+      if (condition.noneOf.length > 0) without.push(`-${tagQuery(condition.field, condition.noneOf)}`)
     } else {
       const { min, max } = rangeOf(condition)
       if (min > max || min === Infinity || max === -Infinity) possible = false
@@ -61,7 +62,9 @@ export function filterQuery(filter: Filter): Query | undefined {
     }
   }
   if (!possible) return undefined
-  return { text: parts.length === 0 ? EVERY_ROW : parts.join(' '), numericFields }
+  // The complement alone would walk all document ids ever given, which grow with every update (RediSearch#5212).
+  if (parts.length === 0) parts.push(EVERY_ROW)
+  return { text: [...parts, ...without].join(' '), numericFields }
 }
 
 function rangeOf({ field, min = -Infinity, max = Infinity }: Extract<FilterCondition, { min?: number }>) {

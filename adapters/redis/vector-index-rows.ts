@@ -260,6 +260,7 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
     const { store } = this
     for (let attempt = 1; ; attempt++) {
       const known = await this.#entry(name)
+      await store.checkWhole(this.#ftName(known)).catch(unlessOutage)
       const [look, onTimeout, ...replies] = await store.pipelined((pipeline) => {
         store.queue(pipeline, scripts.look, this.reads, nameText(name))
         pipeline.call('FT.CONFIG', 'GET', 'ON_TIMEOUT')
@@ -358,6 +359,11 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
   #rowPrefix({ uid }: Entry): string {
     return `${this.store.prefix}row:${uid}:`
   }
+}
+
+/** An index that is not there any more is noticed by the look at it. */
+function unlessOutage(error: unknown): void {
+  if (error instanceof CuestreamError) throw error
 }
 
 function hasFields(entry: Entry, query: Query): boolean {

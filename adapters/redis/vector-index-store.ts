@@ -1,7 +1,7 @@
 /** The server behind the index: what it must be able to do, its scripts, and what is freed in the background. */
 import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
-import { InvalidRecordError, RetryableError, SetupError } from '../../ports/errors.ts'
+import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../ports/errors.ts'
 import type { IndexName } from '../../ports/vector-index.ts'
 import {
   asked,
@@ -28,6 +28,8 @@ export class VectorIndexStore {
   readonly commandTimeoutMs: number
   readonly #onError: (error: Error) => void
   readonly #timers = new Set<NodeJS.Timeout>()
+  /** FT indexes that were seen to have all rows since the connection was made. */
+  readonly #whole = new Set<string>()
   #sweeping: Promise<void> = Promise.resolve()
   #closed = false
 
@@ -36,6 +38,7 @@ export class VectorIndexStore {
     this.prefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
     this.commandTimeoutMs = options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS
     this.#onError = options.onError
+    redis.on('close', () => this.#whole.clear())
   }
 
   static async open(options: RedisOptions): Promise<VectorIndexStore> {
@@ -168,6 +171,19 @@ export class VectorIndexStore {
       clearInterval(timer)
       this.#timers.delete(timer)
     }
+  }
+
+  /**
+   * After a restart, or when its schema was changed by hand, an index may be searched before the engine has all its rows.
+   * Looked at once a connection. @throws OutageError 'redis-unavailable' while that is so
+   */
+  async checkWhole(ftName: string): Promise<void> {
+    if (this.#whole.has(ftName)) return
+    const { done, rows } = await this.indexed(ftName)
+    if (!done) {
+      throw new OutageError('redis-unavailable', `The Query Engine is still indexing ${ftName}, ${rows} rows so far.`)
+    }
+    this.#whole.add(ftName)
   }
 
   /** How far the engine has come with the rows of an index. */

@@ -1,0 +1,261 @@
+/**
+ * Catalogue in Redis, by redis-om on its own client (om-client.ts). Keys, after the prefix:
+ *
+ *   catalogue:tracks:<id>     hash: id, and a section in each other field, as JSON
+ *   catalogue:videos:<id>     the same; catalogue:features:<id> holds the feature sequence, raw
+ *   catalogue:uploads:<id>    hash (catalogue-scripts.ts)
+ *   catalogue:ids:<what>      ids of tracks, videos, uploads, in the order of their bytes: pages and counts come from here
+ *   catalogue:failed          ids of uploads with a failure that stands
+ *   catalogue:takedowns       id → when
+ *   catalogue:release         the one that serves
+ *
+ * redis-om's repositories say what a document is and read it. Its `save` writes the whole of a document over what another
+ * process wrote meanwhile, so writes are commands on the same client: a section is one field of a hash, put with its id in
+ * one MULTI [sections]; what depends on what is there is a script. redis-om has no vectors (redis/redis-om-node#85): those
+ * are the vector index's.
+ */
+
+import { commandOptions } from 'redis'
+import { EntityId, type RedisConnection, Repository, Schema } from 'redis-om'
+import type {
+  Catalogue,
+  Page,
+  TrackDocument,
+  UploadFailure,
+  UploadStatus,
+  VideoDocument,
+} from '../../ports/catalogue.ts'
+import { checkId, checkPage, decodeFeatures, encodeFeatures, isId, uploadStatus } from '../catalogue-rules.ts'
+import { DEFAULT_KEY_PREFIX, type RedisOptions } from './connection.ts'
+import { type OmClient, openOmClient } from './om-client.ts'
+
+type Kind = 'tracks' | 'videos' | 'uploads'
+type Hash = Record<string, string>
+
+const TRACK_SECTIONS = ['upload', 'tagged', 'described'] as const
+const VIDEO_SECTIONS = ['upload'] as const
+/** Documents that one page is read in at a time. */
+const FETCH_AT_ONCE = 200
+
+/** @throws as openRedis */
+export async function openRedisCatalogue(options: RedisOptions): Promise<Catalogue> {
+  return new RedisCatalogue(await openOmClient(options), options.keyPrefix ?? DEFAULT_KEY_PREFIX)
+}
+
+class RedisCatalogue implements Catalogue {
+  readonly #om: OmClient
+  readonly #prefix: string
+  readonly #repositories: Readonly<Record<Kind, Repository>>
+
+  constructor(om: OmClient, keyPrefix: string) {
+    this.#om = om
+    this.#prefix = `${keyPrefix}catalogue:`
+    const repository = (kind: Kind, fields: readonly string[]) => {
+      const strings = Object.fromEntries(['id', ...fields].map((name) => [name, { type: 'string' as const }]))
+      const schema = new Schema(this.#prefix + kind, strings, { dataStructure: 'HASH' })
+      return new Repository(schema, om.client as unknown as RedisConnection)
+    }
+    this.#repositories = {
+      tracks: repository('tracks', TRACK_SECTIONS),
+      videos: repository('videos', VIDEO_SECTIONS),
+      uploads: repository('uploads', ['kind', 'title']),
+    }
+  }
+
+  async putTrack(id: string, section: Omit<TrackDocument, 'id'>): Promise<void> {
+    checkId(id)
+    await this.#put('tracks', id, section)
+  }
+
+  async track(id: string): Promise<TrackDocument | undefined> {
+    return (await this.tracks([id])).get(id)
+  }
+
+  async tracks(ids: readonly string[]): Promise<ReadonlyMap<string, TrackDocument>> {
+    const found = await this.#fetch('tracks', ids)
+    return new Map([...found].map(([id, hash]) => [id, sectionsOf<TrackDocument>(hash, TRACK_SECTIONS)]))
+  }
+
+  listTracks(options: { after?: string; limit: number }): Promise<Page<TrackDocument>> {
+    return this.#page('tracks', options, (hash) => sectionsOf<TrackDocument>(hash, TRACK_SECTIONS))
+  }
+
+  async removeTrack(id: string): Promise<void> {
+    checkId(id)
+    await this.#remove('tracks', id)
+  }
+
+  async putVideo(id: string, section: Omit<VideoDocument, 'id'>): Promise<void> {
+    checkId(id)
+    const { features, ...rest } = section
+    await this.#put('videos', id, rest, features && encodeFeatures(id, features))
+  }
+
+  async video(id: string): Promise<VideoDocument | undefined> {
+    const [found, bytes] = await Promise.all([
+      this.#fetch('videos', [id]),
+      this.#om.ask((client) => client.get(commandOptions({ returnBuffers: true }), this.#key('features', id))),
+    ])
+    const hash = found.get(id)
+    if (hash === undefined) return undefined
+    const document = sectionsOf<VideoDocument>(hash, VIDEO_SECTIONS)
+    return bytes === null ? document : { ...document, features: decodeFeatures(bytes) }
+  }
+
+  listVideos(options: { after?: string; limit: number }): Promise<Page<Omit<VideoDocument, 'features'>>> {
+    return this.#page('videos', options, (hash) => sectionsOf<VideoDocument>(hash, VIDEO_SECTIONS))
+  }
+
+  async removeVideo(id: string): Promise<void> {
+    checkId(id)
+    await this.#remove('videos', id, this.#key('features', id))
+  }
+
+  async recordStage(
+    upload: { id: string; kind: 'track' | 'video'; title?: string },
+    stage: string,
+    at: number,
+  ): Promise<void> {
+    const { id, kind, title } = upload
+    checkId(id)
+    const title_ = title === undefined ? [] : [title]
+    await this.#om.ask((client) => client.recordStage(...this.#uploadKeys(id), id, stage, String(at), kind, ...title_))
+  }
+
+  async recordFailure(upload: { id: string; kind?: 'track' | 'video' }, failure: UploadFailure): Promise<void> {
+    const { id, kind } = upload
+    checkId(id)
+    const about = [JSON.stringify(failure), ...(kind === undefined ? [] : [kind])]
+    await this.#om.ask((client) =>
+      client.recordFailure(...this.#uploadKeys(id), id, failure.stage, String(failure.at), ...about),
+    )
+  }
+
+  async upload(id: string): Promise<UploadStatus | undefined> {
+    const hash = (await this.#fetch('uploads', [id])).get(id)
+    return hash && statusOf(hash)
+  }
+
+  listUploads(options: { after?: string; limit: number }): Promise<Page<UploadStatus>> {
+    return this.#page('uploads', options, statusOf)
+  }
+
+  async removeUpload(id: string): Promise<void> {
+    checkId(id)
+    const [document, ids, failed] = this.#uploadKeys(id)
+    await this.#om.ask((client) => client.multi().unlink(document).zRem(ids, id).sRem(failed, id).exec())
+  }
+
+  async recordTakedown(id: string, at: number): Promise<void> {
+    checkId(id)
+    await this.#om.ask((client) => client.recordTakedown(`${this.#prefix}takedowns`, id, String(at)))
+  }
+
+  async takenDownAt(id: string): Promise<number | undefined> {
+    const at = await this.#om.ask((client) => client.hGet(`${this.#prefix}takedowns`, id))
+    return at === undefined || at === null ? undefined : Number(at)
+  }
+
+  async currentRelease(): Promise<string | undefined> {
+    return (await this.#om.ask((client) => client.get(`${this.#prefix}release`))) ?? undefined
+  }
+
+  async setCurrentRelease(release: string): Promise<void> {
+    await this.#om.ask((client) => client.set(`${this.#prefix}release`, release))
+  }
+
+  async counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }> {
+    const count = (kind: Kind) => this.#om.ask((client) => client.zCard(this.#ids(kind)))
+    const [tracks, videos, uploads, failed] = await Promise.all([
+      count('tracks'),
+      count('videos'),
+      count('uploads'),
+      this.#om.ask((client) => client.sCard(`${this.#prefix}failed`)),
+    ])
+    return { tracks, videos, uploads, failed }
+  }
+
+  async close(): Promise<void> {
+    await this.#om.close()
+  }
+
+  #key(what: Kind | 'features', id: string): string {
+    return `${this.#prefix}${what}:${id}`
+  }
+
+  #ids(kind: Kind): string {
+    return `${this.#prefix}ids:${kind}`
+  }
+
+  #uploadKeys(id: string): [document: string, ids: string, failed: string] {
+    return [this.#key('uploads', id), this.#ids('uploads'), `${this.#prefix}failed`]
+  }
+
+  async #put(kind: 'tracks' | 'videos', id: string, sections: object, features?: Buffer): Promise<void> {
+    const given = Object.entries(sections).filter(([, value]) => value !== undefined)
+    const fields = Object.fromEntries(given.map(([name, value]) => [name, JSON.stringify(value)]))
+    await this.#om.ask((client) => {
+      const together = client
+        .multi()
+        .hSet(this.#key(kind, id), { id, ...fields })
+        .zAdd(this.#ids(kind), { score: 0, value: id })
+      if (features !== undefined) together.set(this.#key('features', id), features)
+      return together.exec()
+    })
+  }
+
+  async #remove(kind: 'tracks' | 'videos', id: string, ...more: string[]): Promise<void> {
+    await this.#om.ask((client) =>
+      client
+        .multi()
+        .unlink([this.#key(kind, id), ...more])
+        .zRem(this.#ids(kind), id)
+        .exec(),
+    )
+  }
+
+  /** Documents that are there, by id. */
+  async #fetch(kind: Kind, ids: readonly string[]): Promise<Map<string, Hash>> {
+    const found = new Map<string, Hash>()
+    const known = ids.filter(isId)
+    for (let start = 0; start < known.length; start += FETCH_AT_ONCE) {
+      const some = known.slice(start, start + FETCH_AT_ONCE)
+      const entities = await this.#om.ask(() => Promise.all(some.map((id) => this.#repositories[kind].fetch(id))))
+      for (const entity of entities) {
+        // An upload that is known by its failure alone has no id yet.
+        if (entity.id !== undefined) found.set(entity[EntityId]!, entity as Hash)
+      }
+    }
+    return found
+  }
+
+  async #page<T>(kind: Kind, options: { after?: string; limit: number }, view: (hash: Hash) => T): Promise<Page<T>> {
+    checkPage(options)
+    const { after, limit } = options
+    const start = after === undefined ? '-' : `(${after}`
+    const LIMIT = { offset: 0, count: limit + 1 }
+    const ids = await this.#om.ask((client) => client.zRangeByLex(this.#ids(kind), start, '+', { LIMIT }))
+    const shown = ids.slice(0, limit)
+    const found = await this.#fetch(kind, shown)
+    const items = shown.flatMap((id) => {
+      const hash = found.get(id)
+      return hash === undefined ? [] : [view(hash)] // else removed meanwhile
+    })
+    return { items, ...(ids.length > limit && { next: shown.at(-1)! }) }
+  }
+}
+
+function sectionsOf<T extends { readonly id: string }>(hash: Hash, sections: readonly string[]): T {
+  const there = sections.filter((name) => hash[name] !== undefined)
+  return { id: hash.id, ...Object.fromEntries(there.map((name) => [name, JSON.parse(hash[name]!)])) } as unknown as T
+}
+
+function statusOf(hash: Hash): UploadStatus {
+  const of = (name: string) =>
+    Object.entries(hash)
+      .filter(([field]) => field.startsWith(`${name}:`))
+      .map(([field, value]) => [field.slice(name.length + 1), value] as const)
+  const stages = Object.fromEntries(of('first').map(([stage, at]) => [stage, Number(at)]))
+  const failures = of('failure').map(([, json]) => JSON.parse(json) as UploadFailure)
+  return uploadStatus({ id: hash.id!, kind: hash.kind as UploadStatus['kind'], title: hash.title, stages }, failures)
+}
