@@ -18,9 +18,8 @@ import type {
   UploadFailure,
   UploadStatus,
   VideoDocument,
-  VideoFeatures,
 } from '../../ports/catalogue.ts'
-import { InvalidRecordError, InvalidRequestError, ShapeError } from '../../ports/errors.ts'
+import { checkId, checkPage, decodeFeatures, defined, encodeFeatures, isId, uploadStatus } from '../catalogue-rules.ts'
 import { openStore } from './store.ts'
 
 type Sections<T> = Omit<T, 'id'>
@@ -34,7 +33,6 @@ interface UploadEntry {
 }
 type FailureEntry = Readonly<Record<string, UploadFailure>>
 
-const MAX_ID_BYTES = 512
 const RELEASE = 'current-release'
 
 export function openCatalogue(options: { folder: string }): Catalogue {
@@ -217,16 +215,8 @@ class EmbeddedCatalogue implements Catalogue {
   }
 
   #status(id: string, { kind, title, stages }: UploadEntry): UploadStatus {
-    const failures = Object.values(this.#failures.get(id) ?? {})
-    const failure = failures.reduce<UploadFailure | undefined>((a, b) => (a && a.at >= b.at ? a : b), undefined)
-    return {
-      id,
-      kind,
-      ...(title !== undefined && { title }),
-      stages: Object.fromEntries(Object.entries(stages).map(([stage, { first }]) => [stage, first])),
-      ...(failure && { failure }),
-      failures,
-    }
+    const firsts = Object.fromEntries(Object.entries(stages).map(([stage, { first }]) => [stage, first]))
+    return uploadStatus({ id, kind, title, stages: firsts }, Object.values(this.#failures.get(id) ?? {}))
   }
 }
 
@@ -235,10 +225,7 @@ function page<V, T>(
   { after, limit }: { after?: string; limit: number },
   view: (id: string, value: V) => T,
 ): Page<T> {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new InvalidRequestError('bad-limit', `A page of ${limit} items cannot be given; ask for 1 or more.`)
-  }
-  if (after !== undefined) checkId(after)
+  checkPage({ after, limit })
   const start = after === undefined ? {} : { start: after, exclusiveStart: true }
   const range = [...entriesById.getRange({ ...start, limit: limit + 1 })]
   const items = range.slice(0, limit)
@@ -251,38 +238,4 @@ function page<V, T>(
 
 function entries(database: Database<unknown, string>): number {
   return (database.getStats() as { entryCount: number }).entryCount
-}
-
-function defined<T extends object>(section: T): T {
-  return Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined)) as T
-}
-
-/** Header length as uint32, header as JSON, values as float32; all little endian. */
-function encodeFeatures(id: string, { values, ...header }: VideoFeatures): Buffer {
-  if (values.length !== header.segments * header.dims) {
-    const shape = `(${header.segments}, ${header.dims})`
-    throw new ShapeError(`The features of video ${id} have ${values.length} values, which is not ${shape}.`)
-  }
-  const head = Buffer.from(JSON.stringify(header))
-  const length = Buffer.alloc(4)
-  length.writeUInt32LE(head.length)
-  return Buffer.concat([length, head, Buffer.from(values.buffer, values.byteOffset, values.byteLength)])
-}
-
-function decodeFeatures(bytes: Uint8Array): VideoFeatures {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const end = 4 + buffer.readUInt32LE()
-  const header = JSON.parse(buffer.toString('utf8', 4, end)) as Omit<VideoFeatures, 'values'>
-  const values = new Float32Array(header.segments * header.dims)
-  new Uint8Array(values.buffer).set(buffer.subarray(end))
-  return { ...header, values }
-}
-
-function isId(id: string): boolean {
-  return id.length > 0 && Buffer.byteLength(id) <= MAX_ID_BYTES
-}
-
-function checkId(id: string): void {
-  if (isId(id)) return
-  throw new InvalidRecordError('bad-id', `An id needs 1 to ${MAX_ID_BYTES} bytes; got '${id.slice(0, 40)}'.`)
 }

@@ -16,7 +16,7 @@
  */
 
 import { commandOptions } from 'redis'
-import { EntityId, type RedisConnection, Repository, Schema } from 'redis-om'
+import { type RedisConnection, Repository, Schema } from 'redis-om'
 import type {
   Catalogue,
   Page,
@@ -223,7 +223,7 @@ class RedisCatalogue implements Catalogue {
       const entities = await this.#om.ask(() => Promise.all(some.map((id) => this.#repositories[kind].fetch(id))))
       for (const entity of entities) {
         // An upload that is known by its failure alone has no id yet.
-        if (entity.id !== undefined) found.set(entity[EntityId]!, entity as Hash)
+        if (entity.id !== undefined) found.set(entity.id as string, entity as Hash)
       }
     }
     return found
