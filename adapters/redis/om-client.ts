@@ -8,15 +8,9 @@ import { ReplyError } from 'ioredis'
 import { createClient, ErrorReply } from 'redis'
 import { OutageError } from '../../ports/errors.ts'
 import { withDeadline } from '../with-deadline.ts'
+import { definedOnly, readUrl, reconnectDelayMs } from './address.ts'
 import { catalogueScripts } from './catalogue-scripts.ts'
-import {
-  DEFAULT_COMMAND_TIMEOUT_MS,
-  definedOnly,
-  type RedisOptions,
-  readUrl,
-  reconnectDelayMs,
-  redisError,
-} from './connection.ts'
+import { DEFAULT_COMMAND_TIMEOUT_MS, type RedisOptions, redisError } from './connection.ts'
 
 /** Replies that fail to come, one after the other, before the connection is given up. */
 const SILENT_REPLIES = 3
