@@ -7,7 +7,7 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ContainerRuntimeClient } from 'testcontainers'
 import { SetupError } from '../ports/errors.ts'
@@ -23,7 +23,9 @@ import { lastLines } from './tools.ts'
 
 type Dockerode = ContainerRuntimeClient['container']['dockerode']
 
-export const SESSION_LABEL = 'cuestream.services'
+const SESSION_LABEL = 'cuestream.services'
+const FOLDER_LABEL = 'cuestream.data-folder'
+const VOLUMES_MARK = 'docker-volumes'
 
 const PULL_TIMEOUT_MS = 15 * 60_000
 const CALL_TIMEOUT_MS = 60_000
@@ -44,8 +46,9 @@ export async function dockerServices(plan: Plan, engine: Engine, say: (line: str
   const session = randomUUID()
   removeWhenThisEnds(engine, session)
   const docker = client.container.dockerode
-  const volumes = plan.keep ? await keptVolumes(docker, plan.folder) : undefined
-  return Promise.all(wanted.map((container) => containerService(docker, container, session, volumes)))
+  const names = wanted.map(({ name }) => name)
+  const volumes = plan.keep ? await keptVolumes(docker, plan.folder, names) : undefined
+  return Promise.all(wanted.map((one) => containerService(docker, one, session, volumes?.get(one.name))))
 }
 
 interface Wanted {
@@ -118,7 +121,7 @@ async function containerService(
   docker: Dockerode,
   wanted: Wanted,
   session: string,
-  volumes: string | undefined,
+  volume: string | undefined,
 ): Promise<OwnService> {
   const { name, port } = wanted
   const inside = `${wanted.containerPort}/tcp`
@@ -135,7 +138,7 @@ async function containerService(
       ...(wanted.user === undefined ? {} : { User: wanted.user }),
       HostConfig: {
         PortBindings: { [inside]: [{ HostIp: '127.0.0.1', HostPort: String(port) }] },
-        ...(volumes === undefined ? {} : { Binds: [`${volumes}-${name}:${wanted.dataFolder}`] }),
+        ...(volume === undefined ? {} : { Binds: [`${volume}:${wanted.dataFolder}`] }),
       },
     }),
   )
@@ -208,18 +211,22 @@ function textOf(frames: Buffer): string {
 }
 
 /**
- * The prefix of the volumes that belong to a folder. The folder holds a mark: where it is gone, so are the data that
- * were kept for it.
+ * The volumes of a folder, by service. They carry its path, and it holds a mark: where the mark is gone, so are the data,
+ * and the volumes go at the next start.
  */
-async function keptVolumes(docker: Dockerode, folder: string): Promise<string> {
-  const prefix = `cuestream-${createHash('sha256').update(resolve(folder)).digest('hex').slice(0, 12)}`
-  const mark = join(folder, 'docker-volumes')
-  if (existsSync(mark)) return prefix
-  const { Volumes } = await docker.listVolumes({ filters: { name: [prefix] } })
-  for (const { Name } of Volumes ?? []) await docker.getVolume(Name).remove()
+async function keptVolumes(docker: Dockerode, folder: string, names: string[]): Promise<Map<string, string>> {
+  const { Volumes } = await docker.listVolumes({ filters: { label: [FOLDER_LABEL] } })
+  for (const { Name, Labels } of Volumes ?? []) {
+    if (existsSync(join(Labels[FOLDER_LABEL]!, VOLUMES_MARK))) continue
+    const inUse = () => {} // by services that still run; they go another time
+    await docker.getVolume(Name).remove().catch(inUse)
+  }
   mkdirSync(folder, { recursive: true })
-  writeFileSync(mark, `${prefix}\n`)
-  return prefix
+  writeFileSync(join(folder, VOLUMES_MARK), '')
+  const prefix = `cuestream-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`
+  const volumes = new Map(names.map((name) => [name, `${prefix}-${name}`]))
+  for (const Name of volumes.values()) await docker.createVolume({ Name, Labels: { [FOLDER_LABEL]: folder } })
+  return volumes
 }
 
 function removeWhenThisEnds({ address }: Engine, session: string): void {

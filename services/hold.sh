@@ -5,6 +5,7 @@
 #
 # stdin is a pipe that the starter holds and never writes to: the kernel closes it with the starter, and the command gets
 # SIGTERM, and SIGKILL when the grace is over. The command's process id is the one line on fd 3.
+PATH=$PATH:/usr/bin:/bin
 grace=$1
 shift
 exec 4<&0

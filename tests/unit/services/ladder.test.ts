@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
@@ -76,7 +76,14 @@ describe('the ladder', () => {
     const bin = join(folder, 'bin')
     mkdirSync(bin)
     symlinkSync(process.execPath, join(bin, 'node'))
-    const environment = { PATH: bin, XDG_CACHE_HOME: join(folder, 'cache'), DOCKER_HOST: 'unix:///nowhere/docker.sock' }
+    const temporary = join(folder, 'tmp')
+    mkdirSync(temporary)
+    const environment = {
+      PATH: bin,
+      TMPDIR: temporary,
+      XDG_CACHE_HOME: join(folder, 'cache'),
+      DOCKER_HOST: 'unix:///nowhere/docker.sock',
+    }
     const { code, output } = await runLadder(environment)
     assert.equal(code, 2, output)
     assert.match(output, /docker: the Docker engine at \/nowhere\/docker\.sock does not answer \(ENOENT\)/)
@@ -84,6 +91,8 @@ describe('the ladder', () => {
     assert.match(output, /apt-get install -y openjdk-17-jre-headless maven python3-pip/)
     assert.match(output, /KAFKA_BROKERS, SCHEMA_REGISTRY_URL and REDIS_URL/)
     assert.ok(!existsSync(join(folder, 'cache')), 'it began to install')
+    const left = readdirSync(temporary).filter((name) => name.startsWith('cuestream-'))
+    assert.deepEqual(left, [])
   })
 
   test('a port that is asked for and taken is a setup error that names it', async () => {
