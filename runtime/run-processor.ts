@@ -31,7 +31,7 @@ import { defaultRetry, type RetryPolicy, retryDelayMs } from './retry.ts'
 export interface StageOptions<Deps> {
   readonly processor: Processor<Deps>
   readonly deps: Deps
-  readonly broker: Broker
+  readonly broker: Pick<Broker, 'consume'>
   readonly codec: Codec
   readonly metrics: StageMetrics
   readonly logger: Logger
@@ -65,6 +65,7 @@ export interface Stage {
 
 interface Handled {
   readonly record: StoredRecord
+  readonly outcome: Outcome['kind']
   readonly outputs: readonly OutputRecord[]
 }
 
@@ -119,13 +120,14 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   async function handle(record: StoredRecord, signal: AbortSignal): Promise<Outcome> {
     const known = failures.get(`${record.topic}/${record.partition}`)
     const attempt = known?.offset === record.offset ? known.attempts + 1 : 1
-    const endTimer = metrics.handleSeconds.startTimer({ ...labels, topic: record.topic })
+    const startedAt = performance.now()
     metrics.inFlight.set(labels, ++handling)
     try {
       return await handleRecord(processor, record, deps, codec, { signal, attempt })
     } finally {
       metrics.inFlight.set(labels, --handling)
-      endTimer()
+      const seconds = (performance.now() - startedAt) / 1_000
+      metrics.handleSeconds.observe({ processor: name, topic: record.topic }, seconds)
     }
   }
 
@@ -135,10 +137,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     outcome: Outcome,
   ): readonly OutputRecord[] | { pauseMs: number } | { crash: unknown } {
     const topic = record.topic
-    if (outcome.kind === 'done' || outcome.kind === 'skipped') {
-      metrics.records.inc({ ...labels, topic, outcome: outcome.kind })
-      return outcome.kind === 'done' ? outcome.outputs : []
-    }
+    if (outcome.kind === 'done') return outcome.outputs
+    if (outcome.kind === 'skipped') return []
     if (outcome.kind === 'invalid') return deadLetter(record, outcome.error, 1)
     if (outcome.kind === 'retry' && outcome.error instanceof OutageError) {
       metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
@@ -204,6 +204,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         handled.flatMap(({ outputs }) => outputs),
       )
       endTimer()
+      countCommitted(handled)
     } catch (error) {
       if (!(error instanceof InvalidRecordError)) throw error
       // An output that its topic does not take: its input is found by halves. [neighbour]
@@ -214,6 +215,15 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     if (outages > 0) logger.info({ processor: name, tries: outages }, 'The service is back')
     outages = 0
     progressAt = now()
+  }
+
+  /** Once a batch: a count for each record would cost as much as many a handler. */
+  function countCommitted(handled: readonly Handled[]): void {
+    const { topic } = handled[0]!.record
+    for (const outcome of ['done', 'skipped'] as const) {
+      const records = handled.filter((one) => one.outcome === outcome).length
+      if (records > 0) metrics.records.inc({ processor: name, topic, outcome }, records)
+    }
   }
 
   async function runBatch(batch: Batch): Promise<BatchOutcome> {
@@ -236,7 +246,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
           return { next: 'pause', forMs: halt.pauseMs }
         }
         const outputs = decision as readonly OutputRecord[]
-        handled.push({ record, outputs })
+        handled.push({ record, outcome: outcomes[i]!.kind, outputs })
         for (const { value } of outputs) handledBytes += value?.length ?? 0
       }
       const at = now()
