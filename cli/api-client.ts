@@ -58,6 +58,24 @@ export interface DeadLetterView {
   readonly at: number
 }
 
+export interface RebuildView {
+  readonly state: 'running' | 'done' | 'failed' | 'stopped'
+  readonly phase: 'replaying' | 'comparing'
+  readonly doneRecords: number
+  readonly totalRecords: number
+  readonly report: {
+    readonly generation: string
+    readonly indexes: readonly {
+      readonly kind: string
+      readonly release: string
+      readonly rows: number
+      readonly liveKeys: number
+    }[]
+    readonly letters: number
+  } | null
+  readonly failure: { readonly code: string; readonly message: string } | null
+}
+
 export interface ApiClient {
   readonly url: string
   submit(entry: Omit<ManifestEntry, 'line'> & { kind: 'track' | 'video' }): Promise<UploadView & { duplicate: boolean }>
@@ -67,6 +85,9 @@ export interface ApiClient {
   deadLetters(): Promise<readonly DeadLetterView[]>
   deadLetter(position: string): Promise<Readonly<Record<string, unknown>>>
   redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number; readonly superseded: number }>
+  startRebuild(from: readonly string[]): Promise<RebuildView>
+  rebuild(): Promise<RebuildView>
+  stopRebuild(): Promise<RebuildView>
 }
 
 /** @param signal ends every call when it is aborted. */
@@ -104,6 +125,9 @@ export function connectApi(url: string, signal?: AbortSignal): ApiClient {
     deadLetter: (position) => call('GET', `/v1/dead-letters/${encodeURIComponent(position)}`),
     redrive: (positions) =>
       call('POST', '/v1/dead-letters/redrive', json(positions === 'all' ? { all: true } : { positions })),
+    startRebuild: (from) => call('POST', '/v1/index/rebuild', json({ from })),
+    rebuild: () => call('GET', '/v1/index/rebuild'),
+    stopRebuild: () => call('DELETE', '/v1/index/rebuild'),
   }
 }
 

@@ -9,6 +9,7 @@ import { evaluateCommand } from './commands/evaluate.ts'
 import { gatewayCommand } from './commands/gateway.ts'
 import { ingestCommand } from './commands/ingest.ts'
 import { modelsCommand } from './commands/models.ts'
+import { rebuildCommand } from './commands/rebuild.ts'
 import { recommendCommand } from './commands/recommend.ts'
 import { runCommand } from './commands/run.ts'
 import { servicesCommand } from './commands/services.ts'
@@ -48,6 +49,7 @@ for (const command of [
   runCommand,
   gatewayCommand,
   topicsCommand,
+  rebuildCommand,
   deadLettersCommand,
   modelsCommand,
   evaluateCommand,

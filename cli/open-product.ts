@@ -17,6 +17,7 @@ import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
 import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
 import { openFileModelStore } from '../adapters/model-store/file.ts'
 import { type LoadedProfile, loadProfile } from '../adapters/onnx/load-profile.ts'
+import type { Rebuilds } from '../gateway/rebuilds.ts'
 import { createUploads, type Uploads } from '../gateway/uploads.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
@@ -37,6 +38,7 @@ import { isShared, openBackends } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
+import { createRebuilds } from './rebuild/rebuilds.ts'
 import { openReleases, type Releases } from './releases.ts'
 import { wireProcessors } from './wire-processors.ts'
 
@@ -51,6 +53,7 @@ export interface Product {
   readonly mediaStore: MediaStore
   readonly uploads: Uploads
   readonly releases: Releases
+  readonly rebuilds: Rebuilds
   readonly health: Health
   readonly now: () => number
   readonly newId: () => string
@@ -182,6 +185,12 @@ export async function openProduct(
     })
     const watchdog = { health, stages: running.map(({ stage }) => stage), stallMs: config.stallSeconds * 1_000, logger }
     opened(startWatchdog(watchdog), async (stopWatching) => stopWatching())
+    const indexing = () => running.find(({ processor }) => processor.name === indexEmbeddings.name)?.stage
+    const rebuilding = { broker, codec, catalogue, index, retry, logger, now, random: Math.random }
+    const rebuilds = opened(
+      createRebuilds(rebuilding, async () => indexing()?.restart()),
+      (all) => all.stop(),
+    )
     const fetchMedia =
       config.mediaHosts.length === 0
         ? undefined
@@ -201,6 +210,7 @@ export async function openProduct(
       mediaStore,
       uploads: createUploads({ broker, codec, catalogue, mediaStore, fetchMedia, now }),
       releases,
+      rebuilds,
       health,
       now,
       newId: randomUUID,

@@ -9,7 +9,8 @@ export function say(line = ''): void {
 const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 export interface Progress {
-  update(done: number, note: string): void
+  /** @param total where it has grown. */
+  update(done: number, note: string, total?: number): void
   stop(): void
 }
 
@@ -29,15 +30,21 @@ export function progressBar(label: string, total: number): Progress {
       cliProgress.Presets.shades_classic,
     )
     bar.start(total, 0, { note: '' })
-    return { update: (done, note) => bar.update(done, { note }), stop: () => bar.stop() }
+    return {
+      update(done, note, now = total) {
+        bar.setTotal(now)
+        bar.update(done, { note })
+      },
+      stop: () => bar.stop(),
+    }
   }
   let shown = -1
   return {
-    update(done) {
-      const tenth = Math.floor((done / Math.max(total, 1)) * 10)
+    update(done, _, now = total) {
+      const tenth = Math.floor((done / Math.max(now, 1)) * 10)
       if (tenth === shown) return
       shown = tenth
-      say(`${label}: ${done}/${total}`)
+      say(`${label}: ${done}/${now}`)
     },
     stop() {},
   }

@@ -8,6 +8,7 @@ import type { Catalogue } from '../ports/catalogue.ts'
 import type { MediaStore } from '../ports/media.ts'
 import type { Codec } from '../runtime/codec.ts'
 import type { StageHealth } from '../runtime/health.ts'
+import type { Rebuilds } from './rebuilds.ts'
 import type { Uploads } from './uploads.ts'
 
 export interface GatewayConfig {
@@ -44,6 +45,8 @@ export interface GatewayDeps {
   readonly readiness: () => Promise<{ ready: boolean; checks: Record<string, string> }>
   /** The stages of this process, where it runs any. */
   readonly stages?: () => Promise<readonly StageHealth[]>
+  /** Where this process has the index. */
+  readonly rebuilds?: Rebuilds
 }
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>

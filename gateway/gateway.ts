@@ -20,6 +20,7 @@ import { openRecommendationClient } from './request-reply.ts'
 import { catalogueRoutes } from './routes/catalogue.ts'
 import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { rebuildRoutes } from './routes/rebuild.ts'
 import { recommendationRoutes } from './routes/recommendations.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 
@@ -86,6 +87,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   recommendationRoutes(app, deps, client)
   operationRoutes(app, deps)
   deadLetterRoutes(app, deps)
+  rebuildRoutes(app, deps)
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   await app.ready()
   return app

@@ -143,9 +143,8 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
 async function isCurrent(id: string, receivedAt: number | undefined, deps: IndexEmbeddingsDeps): Promise<boolean> {
   const { catalogue } = deps
   const voidUpTo = await catalogue.takenDownAt(id)
-  if (receivedAt === undefined) return voidUpTo === undefined || (await isReceivedSince(id, voidUpTo, deps))
-  if (voidUpTo !== undefined && receivedAt <= voidUpTo) return false
-  if (voidUpTo === receivedAt - 1) return true
+  if (await isVoid(id, receivedAt, voidUpTo, catalogue)) return false
+  if (receivedAt === undefined || voidUpTo === receivedAt - 1) return true
   // What the gateway noted of this receipt shows that the earlier one is gone already; it need not vanish for a moment.
   const isNoted = async () => (await catalogue.upload(id))?.stages.received === receivedAt
   if (voidUpTo !== undefined && !(await isNoted())) await forget(id, deps)
@@ -153,9 +152,20 @@ async function isCurrent(id: string, receivedAt: number | undefined, deps: Index
   return true
 }
 
-async function isReceivedSince(id: string, at: number, { catalogue }: IndexEmbeddingsDeps): Promise<boolean> {
+/**
+ * @param receivedAt of the upload that a record stems from; undefined where it has no stamp.
+ * @param voidUpTo what the catalogue notes of the id (takenDownAt).
+ */
+export async function isVoid(
+  id: string,
+  receivedAt: number | undefined,
+  voidUpTo: number | undefined,
+  catalogue: Catalogue,
+): Promise<boolean> {
+  if (voidUpTo === undefined) return false
+  if (receivedAt !== undefined) return receivedAt <= voidUpTo
   const { upload } = (await catalogue.track(id)) ?? (await catalogue.video(id)) ?? {}
-  return upload !== undefined && upload.receivedAt > at
+  return upload === undefined || upload.receivedAt <= voidUpTo
 }
 
 /** Of what was received up to `at`; a later receipt stays. [takedown] */
