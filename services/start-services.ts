@@ -29,6 +29,7 @@ export interface ServicesOptions {
   readonly want?: readonly ServiceName[]
   /** Rungs that may be tried, in this order; all if absent. Without 'given', addresses in the environment are passed over. */
   readonly rungs?: readonly Rung[]
+  /** KAFKA_VERSION of the environment if absent, else the newest that is pinned. */
   readonly kafkaVersion?: KafkaVersion
   /** Over the broker's settings, by Kafka's names: `{ 'group.min.session.timeout.ms': '1000' }`. */
   readonly kafkaSettings?: Readonly<Record<string, string>>
@@ -184,7 +185,7 @@ async function openData({ dataFolder, fresh }: ServicesOptions) {
 }
 
 async function planOf(want: readonly ServiceName[], options: ServicesOptions, folder: string): Promise<Plan> {
-  const { kafkaVersion = kafkaVersions[0]!, kafkaSettings = {}, ports = {}, redisServers = 1 } = options
+  const { kafkaVersion = kafkaVersionOf(process.env), kafkaSettings = {}, ports = {}, redisServers = 1 } = options
   const port = (name: ServiceName) => freePort(ports[name])
   return {
     folder: resolve(folder),
@@ -201,6 +202,16 @@ async function planOf(want: readonly ServiceName[], options: ServicesOptions, fo
         )
       : [],
   }
+}
+
+function kafkaVersionOf({ KAFKA_VERSION: wanted }: NodeJS.ProcessEnv): KafkaVersion {
+  if (!wanted) return kafkaVersions[0]!
+  const known = kafkaVersions.find((version) => version === wanted)
+  if (known !== undefined) return known
+  throw new SetupError(
+    'bad-kafka-version',
+    `KAFKA_VERSION=${wanted} is not pinned; there are ${kafkaVersions.join(', ')}`,
+  )
 }
 
 function assemble(
