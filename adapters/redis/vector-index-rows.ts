@@ -100,7 +100,8 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
       checkAttributes(id, attributes)
     }
     const last = [...new Map(rows.map((row) => [row.id, row])).values()]
-    await this.#write(name, async (entry) => {
+    const dims = rows[0]?.vector.length
+    await this.#write(name, dims, async (entry) => {
       for (const { id, vector } of rows) checkVector(vector, entry.dims, `of ${id}`)
       await this.#declare(name, entry, last)
       for (let from = 0; from < last.length; from += ROWS_A_PIPELINE) {
@@ -118,14 +119,14 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
   async setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void> {
     checkAttributes(id, attributes)
     const fields = attributeFields(attributes)
-    await this.#write(name, async (entry) => {
+    await this.#write(name, undefined, async (entry) => {
       await this.#declare(name, entry, [{ attributes }])
       await this.store.run(scripts.write, this.writes, nameText(name), entry.text, id, 1, ...fields)
     })
   }
 
   async remove(name: IndexName, ids: readonly string[]): Promise<void> {
-    await this.#write(name, async (entry) => {
+    await this.#write(name, undefined, async (entry) => {
       for (let from = 0; from < ids.length; from += ROWS_A_PIPELINE) {
         const some = ids.slice(from, from + ROWS_A_PIPELINE)
         await this.store.run(scripts.remove, this.writes, nameText(name), entry.text, ...some)
@@ -138,7 +139,7 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
       throw new InvalidRequestError('bad-limit', `A search for ${k} rows cannot be answered; ask for 1 or more.`)
     }
     const query = filter.length === 0 ? undefined : filterQuery(filter)
-    const known = await this.#entry(name)
+    const known = await this.#entry(name, this.reads, vector.length)
     checkVector(vector, known.dims, 'of the query')
     const limit = k > MAX_K ? await this.#boundedLimit(name, k) : k
     if (filter.length > 0 && query === undefined) return []
@@ -281,9 +282,9 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
   }
 
   /** A write on what the index is known to be, made again if that has changed. */
-  async #write(name: IndexName, write: (entry: Entry) => Promise<void>): Promise<void> {
+  async #write(name: IndexName, dims: number | undefined, write: (entry: Entry) => Promise<void>): Promise<void> {
     for (let attempt = 1; ; attempt++) {
-      const entry = await this.#entry(name, this.writes)
+      const entry = await this.#entry(name, this.writes, dims)
       try {
         return await write(entry)
       } catch (error) {
@@ -304,9 +305,10 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
     this.#entries.set(cacheKey(name, this.writes), readEntry(entry.text, entry.rows, fields as string[]))
   }
 
-  async #entry(name: IndexName, generation = this.reads): Promise<Entry> {
+  /** @param dims that the caller counts on: what is known is looked at anew before a vector is refused by it. */
+  async #entry(name: IndexName, generation = this.reads, dims?: number): Promise<Entry> {
     const known = this.#entries.get(cacheKey(name, generation))
-    if (known !== undefined) return known
+    if (known !== undefined && (dims === undefined || dims === known.dims)) return known
     return this.#remember(name, generation, await this.store.run(scripts.look, generation, nameText(name)))
   }
 
