@@ -8,7 +8,7 @@ import type { KafkaOptions } from '../adapters/kafka/broker.ts'
 import { prefixedBroker } from '../adapters/prefixed-broker.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
-import { SetupError } from '../ports/errors.ts'
+import { OutageError, SetupError } from '../ports/errors.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
@@ -58,7 +58,6 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   const { openRedisCatalogue } = await import('../adapters/redis/catalogue.ts')
   const { openRedisJoinState } = await import('../adapters/redis/join-state.ts')
   const { openRedisShards } = await import('../adapters/redis/sharded-vector-index.ts')
-  const onError = (what: string) => (err: unknown) => logger.warn({ err }, `${what} failed where no caller waits`)
 
   const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
   const registryPassword = await secret(config, 'schemaRegistryPassword')
@@ -74,7 +73,7 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   const ca = await certificate(config, 'redisTlsCaFile')
   const redisOptions = {
     keyPrefix: config.redisKeyPrefix,
-    onError: onError('Redis'),
+    onError: told(logger, 'Redis'),
     ...(config.redisUsername === undefined ? {} : { username: config.redisUsername }),
     ...(password === undefined ? {} : { password }),
     ...(ca === undefined ? {} : { tls: { ca } }),
@@ -104,7 +103,7 @@ export async function kafkaOptions(config: Config, logger: Logger): Promise<Kafk
     brokers: config.kafkaBrokers,
     clientId: 'cuestream',
     sessionTimeoutMs: config.kafkaSessionMs,
-    onError: (err: unknown) => logger.warn({ err }, 'Kafka failed where no caller waits'),
+    onError: told(logger, 'Kafka'),
     logger,
     ...(tls === false ? {} : { tls }),
     ...(mechanism && username && password ? { sasl: { mechanism, username, password } } : {}),
@@ -136,5 +135,14 @@ async function contents(file: string, key: string): Promise<string> {
     throw new SetupError('bad-config', `${key}: ${file} cannot be read: ${(cause as NodeJS.ErrnoException).code}`, {
       cause,
     })
+  }
+}
+
+/** An outage is weather and told in a line; anything else with its stack. */
+function told(logger: Logger, what: string): (error: unknown) => void {
+  return (error) => {
+    if (error instanceof OutageError)
+      logger.warn({ code: error.code, reason: error.message }, `${what} is away for now`)
+    else logger.warn({ err: error }, `${what} failed where no caller waits`)
   }
 }

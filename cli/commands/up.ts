@@ -10,8 +10,13 @@ import { say } from '../terminal.ts'
 import { sayRecommendation } from './recommend.ts'
 import { untilStopped } from './until-stopped.ts'
 
-/** Asked at the end, so that the first start shows an answer. */
-const EXAMPLE = { video: 'big-buck-bunny-110s', text: 'upbeat acoustic guitar, happy and sunny', limit: 3 }
+/** Asked at the end, so that the first start shows an answer. It waits for the models of words, too. */
+const EXAMPLE = {
+  video: 'big-buck-bunny-110s',
+  text: 'upbeat acoustic guitar, happy and sunny',
+  limit: 3,
+  deadlineMs: 30_000,
+}
 
 const CAUGHT_UP_POLL_MS = 100
 
