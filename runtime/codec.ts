@@ -6,7 +6,7 @@
  */
 import avro from 'avsc'
 import { InvalidRecordError, OutageError, SetupError } from '../ports/errors.ts'
-import type { SchemaRegistry } from '../ports/schema-registry.ts'
+import type { AvroSchema, SchemaRegistry } from '../ports/schema-registry.ts'
 import type { Topic } from '../topics/topic.ts'
 
 export interface Codec {
@@ -20,21 +20,23 @@ const MAGIC = 0
 const HEADER_BYTES = 5
 
 export function createCodec(registry: SchemaRegistry): Codec {
-  const readers = new Map<string, avro.Type>()
+  const types = new Map<AvroSchema, avro.Type>()
   const writerIds = new Map<string, Promise<number>>()
-  const resolvers = new Map<string, Promise<{ writer: avro.Type; resolver: avro.Resolver }>>()
+  /** By what is read, and the id of what was written. */
+  const resolvers = new Map<avro.Type, Map<number, Promise<avro.Resolver>>>()
 
-  function readerOf(topic: Topic): avro.Type {
-    let type = readers.get(topic.name)
+  function typeOf(schema: AvroSchema): avro.Type {
+    let type = types.get(schema)
     if (type === undefined) {
-      type = avro.Type.forSchema(topic.schema as unknown as avro.Schema)
-      readers.set(topic.name, type)
+      type = avro.Type.forSchema(schema as unknown as avro.Schema)
+      types.set(schema, type)
+      resolvers.set(type, new Map())
     }
     return type
   }
 
   /** Caches what succeeds; a failure is asked again next time. */
-  function remember<T>(cache: Map<string, Promise<T>>, key: string, load: () => Promise<T>): Promise<T> {
+  function remember<K, T>(cache: Map<K, Promise<T>>, key: K, load: () => Promise<T>): Promise<T> {
     let pending = cache.get(key)
     if (pending === undefined) {
       pending = load()
@@ -44,11 +46,10 @@ export function createCodec(registry: SchemaRegistry): Codec {
     return pending
   }
 
-  async function loadResolver(topic: Topic, id: number) {
+  async function loadResolver(topic: Topic, reader: avro.Type, id: number): Promise<avro.Resolver> {
     const schema = await waitable(registry.schemaById(id))
     try {
-      const writer = avro.Type.forSchema(schema as unknown as avro.Schema)
-      return { writer, resolver: readerOf(topic).createResolver(writer) }
+      return reader.createResolver(avro.Type.forSchema(schema as unknown as avro.Schema))
     } catch (cause) {
       throw new InvalidRecordError('undecodable', `Schema ${id} cannot be read as ${topic.name}: ${reason(cause)}`, {
         cause,
@@ -58,7 +59,7 @@ export function createCodec(registry: SchemaRegistry): Codec {
 
   return {
     async encode(topic, value) {
-      const type = readerOf(topic as Topic)
+      const type = typeOf(topic.schema)
       const id = await remember(writerIds, topic.name, () => waitable(registry.register(topic.subject, topic.schema)))
       const problems: string[] = []
       if (!type.isValid(value, { errorHook: (path, any) => problems.push(`${path.join('.')} = ${preview(any)}`) })) {
@@ -73,14 +74,17 @@ export function createCodec(registry: SchemaRegistry): Codec {
     },
 
     async decode(topic, bytes) {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+      const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       if (buffer.length < HEADER_BYTES || buffer[0] !== MAGIC) {
         throw new InvalidRecordError('undecodable', `A record on ${topic.name} does not begin with a schema id`)
       }
       const id = buffer.readInt32BE(1)
-      const { resolver } = await remember(resolvers, `${topic.name}#${id}`, () => loadResolver(topic as Topic, id))
+      const type = typeOf(topic.readSchema ?? topic.schema)
+      const resolver = await remember(resolvers.get(type)!, id, () => loadResolver(topic as Topic, type, id))
       try {
-        return readerOf(topic as Topic).fromBuffer(buffer.subarray(HEADER_BYTES), resolver)
+        const { value, offset } = type.decode(buffer, HEADER_BYTES, resolver)
+        if (offset !== buffer.length) throw new RangeError(offset < 0 ? 'it is cut off' : 'something follows it')
+        return value
       } catch (cause) {
         throw new InvalidRecordError(
           'undecodable',

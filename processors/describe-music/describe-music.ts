@@ -9,6 +9,7 @@
 import { seededRandom, shuffled } from '../../model/random.ts'
 import { defineProcessor } from '../../runtime/define-processor.ts'
 import type { Tag } from '../../schemas/types.ts'
+import { onlyFields } from '../../topics/topic.ts'
 import { musicDescribed, musicTagged } from '../../topics/topics.ts'
 import { uploadStamp } from '../../topics/upload-stamp.ts'
 import { data2text } from './data2text.ts'
@@ -27,7 +28,7 @@ const TOP_TAGS = 12
 
 export const describeMusic = defineProcessor({
   name: 'describe-music',
-  from: [musicTagged],
+  from: [onlyFields(musicTagged, ['source', 'tags'])],
   to: [musicDescribed],
   delivery: 'exactly-once',
   async handle({ key, value, headers }, { method, seed, now }: DescribeMusicDeps) {

@@ -11,6 +11,7 @@ import { deadLetterRecord } from '../../../runtime/dead-letter.ts'
 import { defineProcessor } from '../../../runtime/define-processor.ts'
 import { handleRecord } from '../../../runtime/handle-record.ts'
 import type { UploadRemoved } from '../../../schemas/types.ts'
+import { onlyFields } from '../../../topics/topic.ts'
 import { uploadsRemoved } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -110,5 +111,34 @@ describe('while the schema registry is away', () => {
     await codec.decode(uploadsRemoved, await codec.encode(uploadsRemoved, removed))
     gone = true
     assert.deepEqual({ ...(await codec.decode(uploadsRemoved, await codec.encode(uploadsRemoved, removed))) }, removed)
+  })
+})
+
+describe('a record on a topic', () => {
+  const registry = new EmbeddedSchemaRegistry({ dataFolder: join(temporaryFolder(), 'registry') })
+  after(() => registry.close())
+  const codec = createCodec(registry)
+
+  test('a reader that asks for some fields gets these alone, and another of the same topic still gets all', async () => {
+    const bytes = await codec.encode(uploadsRemoved, removed)
+    const some = await codec.decode(onlyFields(uploadsRemoved, ['kind', 'removedAt']), bytes)
+    assert.deepEqual({ ...some }, { kind: 'track', removedAt: 1 })
+    assert.deepEqual({ ...(await codec.decode(uploadsRemoved, bytes)) }, removed)
+  })
+
+  test('asking for some fields registers no schema that lacks the others', async () => {
+    const bytes = await codec.encode(onlyFields(uploadsRemoved, ['kind']) as typeof uploadsRemoved, removed)
+    assert.deepEqual({ ...(await codec.decode(uploadsRemoved, bytes)) }, removed)
+    assert.equal((await registry.versions(uploadsRemoved.subject)).length, 1)
+  })
+
+  test('a record that is cut off, or that something follows, is undecodable whether read whole or in part', async () => {
+    const bytes = Buffer.from(await codec.encode(uploadsRemoved, removed))
+    const damaged = [bytes.subarray(0, -1), Buffer.concat([bytes, Buffer.of(0)])]
+    for (const topic of [uploadsRemoved, onlyFields(uploadsRemoved, ['kind'])]) {
+      for (const some of damaged) {
+        await assert.rejects(codec.decode(topic as typeof uploadsRemoved, some), { code: 'undecodable' })
+      }
+    }
   })
 })
