@@ -5,24 +5,36 @@ import type { Broker } from '../../ports/broker.ts'
 export interface Progress {
   begun(): void
   committed(records: number): void
-  /** Resolves once all were committed. @returns records a second. */
-  readonly perSecond: Promise<number>
+  /** Resolves once all were committed. */
+  readonly done: Promise<Pace>
+}
+
+export interface Pace {
+  readonly perSecond: number
+  /** Of this process, whatever else the machine does. */
+  readonly cpuMicroseconds: number
 }
 
 export function countProgress(records: number): Progress {
-  let [startedAt, done] = [0, 0]
-  let finish: (perSecond: number) => void
-  const perSecond = new Promise<number>((resolve) => {
+  let [startedAt, committed] = [0, 0]
+  let before: NodeJS.CpuUsage
+  let finish: (pace: Pace) => void
+  const done = new Promise<Pace>((resolve) => {
     finish = resolve
   })
   return {
-    perSecond,
+    done,
     begun() {
-      startedAt ||= performance.now()
+      if (startedAt > 0) return
+      startedAt = performance.now()
+      before = process.cpuUsage()
     },
     committed(count) {
-      done += count
-      if (done >= records) finish((done / (performance.now() - startedAt)) * 1_000)
+      committed += count
+      if (committed < records) return
+      const { user, system } = process.cpuUsage(before)
+      const perSecond = (committed / (performance.now() - startedAt)) * 1_000
+      finish({ perSecond, cpuMicroseconds: (user + system) / committed })
     },
   }
 }
