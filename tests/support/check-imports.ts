@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   gateway: ['schemas', 'topics', 'ports', 'runtime', 'model'],
   trainer: ['schemas', 'topics', 'ports', 'runtime', 'model'],
   adapters: ['schemas', 'ports', 'model'],
-  services: ['ports'],
+  services: ['ports', 'adapters'],
 }
 /** Vendor SDKs are named in adapters only. */
 const vendors = [
