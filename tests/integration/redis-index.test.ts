@@ -177,6 +177,20 @@ describe('generations', () => {
     assert.equal(await one.count(music), 2)
   })
 
+  test('what another handle changes is seen by the next call: a new numeric field, an index made anew', async () => {
+    const [one, other] = [await withRows([row('a', turned(0))]), await opened()]
+    const fast: Filter = [{ field: 'bpm', min: 100 }]
+    assert.equal(await other.count(music, fast), 0)
+    await one.upsert(music, [row('b', turned(1), { bpm: 120 })])
+    assert.equal(await other.count(music, fast), 1)
+    await one.setAttributes(music, 'a', { loudness: -7 })
+    assert.equal((await other.search(music, turned(0), 5, [{ field: 'loudness', max: 0 }])).length, 1)
+    await one.drop(music)
+    await one.create(music, DIMS)
+    await one.upsert(music, [row('a', turned(2))])
+    assert.deepEqual([...(await other.vectors(music, ['a', 'b']))], [['a', turned(2)]])
+  })
+
   test('an attribute change that comes after the removal does not bring the row back', async () => {
     const [one, other] = [await withRows([row('a', turned(0))]), await opened()]
     await Promise.all([
