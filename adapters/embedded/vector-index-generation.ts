@@ -16,14 +16,13 @@ import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database, RootDatabase } from 'lmdb'
-import { InvalidRecordError, InvalidRequestError, SetupError, ShapeError } from '../../ports/errors.ts'
+import { InvalidRequestError, SetupError } from '../../ports/errors.ts'
 import type { Attributes, Filter, Hit, IndexKind, IndexName, IndexRow, VectorIndex } from '../../ports/vector-index.ts'
+import { checkAttributes, checkId, checkVector } from '../vector-index-checks.ts'
 import { openStore } from './store.ts'
 import { forgetGraph, VectorGraph } from './vector-index-graph.ts'
 import { type Selection, TopK, VectorRows } from './vector-index-rows.ts'
 
-const NORM_TOLERANCE = 1e-3
-const MAX_ID_BYTES = 512
 const KEY_BYTES = 8
 /** From the graph we take what the filter's selectivity asks for, times this, plus a few. */
 const OVERFETCH = 2
@@ -351,28 +350,4 @@ function decodeRow(bytes: Uint8Array, dims: number): { key: number; vector: Floa
   const end = KEY_BYTES + vector.byteLength
   new Uint8Array(vector.buffer).set(buffer.subarray(KEY_BYTES, end))
   return { key: buffer.readDoubleLE(), vector, attributes: JSON.parse(buffer.toString('utf8', end)) as Attributes }
-}
-
-function checkId(id: string): void {
-  if (id.length === 0 || Buffer.byteLength(id) > MAX_ID_BYTES) {
-    throw new InvalidRecordError('bad-id', `A row id needs 1 to ${MAX_ID_BYTES} bytes; got '${id.slice(0, 40)}'.`)
-  }
-}
-
-function checkVector(vector: Float32Array, dims: number, whose: string): void {
-  if (vector.length !== dims) throw new ShapeError(`The vector ${whose} has ${vector.length} dims, not ${dims}.`)
-  let squares = 0
-  for (let i = 0; i < dims; i++) squares += vector[i]! * vector[i]!
-  // NaN and Infinity fail the comparison too.
-  if (!(Math.abs(Math.sqrt(squares) - 1) <= NORM_TOLERANCE)) {
-    throw new ShapeError(`The vector ${whose} has norm ${Math.sqrt(squares)}; vectors must be finite and of unit norm.`)
-  }
-}
-
-function checkAttributes(id: string, attributes: Attributes): void {
-  for (const [field, value] of Object.entries(attributes)) {
-    if (typeof value === 'number' && !Number.isFinite(value)) {
-      throw new InvalidRecordError('bad-attributes', `Attribute ${field} of ${id} is ${value}; numbers must be finite.`)
-    }
-  }
 }
