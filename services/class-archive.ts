@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Cache } from './cache.ts'
 import type { Java } from './java.ts'
 import type { OwnService } from './service.ts'
+import { tryTool } from './tools.ts'
 
 const FILE = 'classes.jsa'
 
@@ -32,6 +33,8 @@ export async function classArchive(
   start: (folder: string, flag: string) => Promise<OwnService>,
 ): Promise<string> {
   const entry = await cache.entry(`${name}-classes-${java.build}`, async (partial) => {
+    // Some builds of Java have no archive of their own classes, and none can be made on top: servers just start slower.
+    if ((await tryTool(java.command, ['-Xshare:on', '-version'])) === undefined) return
     say(`Preparing ${name} for quick starts (once) …`)
     const folder = join(partial, 'trial')
     const server = await start(folder, `-XX:ArchiveClassesAtExit=${join(partial, FILE)}`)

