@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
@@ -18,6 +19,9 @@ import { temporaryFolder } from '../support/temporary-folder.ts'
 import { until } from '../support/until.ts'
 
 const ladderProcess = new URL('../support/ladder-process.ts', import.meta.url).pathname
+const bin = new URL('../../cli/bin.js', import.meta.url).pathname
+const EXPORT =
+  /^export KAFKA_BROKERS=127\.0\.0\.1:(\d+) SCHEMA_REGISTRY_URL=http:\/\/127\.0\.0\.1:(\d+)\S* REDIS_URL=redis:\/\/127\.0\.0\.1:(\d+)$/
 const own = { rungs: ['docker', 'local'] } as const satisfies ServicesOptions
 
 describe('services that are started here', () => {
@@ -124,6 +128,23 @@ test('kill -9 of the process that started them leaves no server running and no t
   child.kill('SIGKILL')
   for (const { name, port } of services) await until(`${name} to end`, async () => isFree(port))
   await until('the temporary data to go', async () => !existsSync(join(env.TMPDIR, folder!)))
+})
+
+test('cuestream services prints the addresses for a shell, and Ctrl-C stops all of them', async () => {
+  const args = [bin, '--data-folder', temporaryFolder(), 'services']
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  let found: RegExpExecArray | null = null
+  while (found === null) {
+    const { value, done } = await lines.next()
+    assert.ok(!done, 'it ended without an address')
+    found = EXPORT.exec(value)
+  }
+  const ports = found.slice(1).map(Number)
+  assert.deepEqual(await Promise.all(ports.map(isFree)), [false, false, false])
+  child.kill('SIGINT')
+  assert.deepEqual(await once(child, 'exit'), [0, null])
+  assert.deepEqual(await Promise.all(ports.map(isFree)), [true, true, true])
 })
 
 describe('what cannot be trusted or does not answer', () => {
