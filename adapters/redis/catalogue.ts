@@ -16,7 +16,7 @@
  */
 
 import { commandOptions } from 'redis'
-import { type RedisConnection, Repository, Schema } from 'redis-om'
+import { Repository, Schema } from 'redis-om'
 import type {
   Catalogue,
   Page,
@@ -53,7 +53,7 @@ class RedisCatalogue implements Catalogue {
     const repository = (kind: Kind, fields: readonly string[]) => {
       const strings = Object.fromEntries(['id', ...fields].map((name) => [name, { type: 'string' as const }]))
       const schema = new Schema(this.#prefix + kind, strings, { dataStructure: 'HASH' })
-      return new Repository(schema, om.client as unknown as RedisConnection)
+      return new Repository(schema, om.handle)
     }
     this.#repositories = {
       tracks: repository('tracks', TRACK_SECTIONS),

@@ -101,9 +101,9 @@ export async function askedEach(pipeline: ChainableCommander): Promise<unknown[]
   return replies.map(([error, reply]) => (error === null ? reply : redisError(error)))
 }
 
-/** First word of the replies that tell of a server that cannot serve now. */
+/** First word of the replies that tell of a server that cannot serve now. EXECABORT: it refused a part of a MULTI. */
 const OUTAGES = new Set(
-  'LOADING READONLY CLUSTERDOWN MASTERDOWN OOM BUSY MISCONF NOREPLICAS TRYAGAIN UNBLOCKED'.split(' '),
+  'LOADING READONLY CLUSTERDOWN MASTERDOWN OOM BUSY MISCONF NOREPLICAS TRYAGAIN UNBLOCKED EXECABORT'.split(' '),
 )
 /** Codes of Node's TLS errors about the other side's certificate. */
 const UNTRUSTED = /CERT|UNABLE_TO_(GET|VERIFY|DECRYPT)|HOSTNAME_MISMATCH/

@@ -18,6 +18,8 @@ export interface TcpProxy {
   toClientDelayMs: number
   /** Connections that are open now. */
   readonly connections: number
+  /** Came in and has not left yet. */
+  readonly heldBytes: number
   /** Ends open connections by a reset and resets new ones as they come, until `restore()`. */
   cut(): void
   restore(): void
@@ -46,6 +48,7 @@ export async function tcpProxy(
       forward(upstream, client, () => delaysMs.toClient),
     ]
     const link: Link = {
+      heldBytes: () => directions.reduce((sum, direction) => sum + direction.heldBytes(), 0),
       hold: (on) => directions.forEach((direction) => void direction.hold(on)),
       cut() {
         for (const direction of directions) direction.drop()
@@ -92,6 +95,9 @@ export async function tcpProxy(
     get connections() {
       return links.size
     },
+    get heldBytes() {
+      return [...links].reduce((sum, link) => sum + link.heldBytes(), 0)
+    },
     cut() {
       isCut = true
       for (const link of links) link.cut()
@@ -111,6 +117,7 @@ export async function tcpProxy(
 }
 
 interface Link {
+  heldBytes(): number
   hold(on: boolean): void
   cut(): void
 }
@@ -158,6 +165,7 @@ function forward(from: Socket, to: Socket, delayMs: () => number) {
   to.on('drain', pump)
 
   return {
+    heldBytes: () => waitingBytes,
     hold(on: boolean) {
       held = on
       pump()
