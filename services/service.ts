@@ -23,7 +23,7 @@ export interface OwnService extends RunningService {
 }
 
 /** Time that a start may take on a very busy machine. */
-export const START_TIMEOUT_MS = 180_000
+const START_TIMEOUT_MS = 180_000
 
 /** Asks every `everyMs` until `ready` says yes. @returns false when the time is over or `ended` says so. */
 export async function untilReady(
