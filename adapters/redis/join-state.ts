@@ -3,58 +3,58 @@
  *
  *   joins:generation   random id of this content; gone with it when the store is wiped
  *   joins:parts:<id>   part → bytes
- *   joins:sizes        id, by how many parts it holds: what is incomplete is found without looking at the rest
- *   joins:touched      id, by when it was touched last (Unix epoch, ms)
+ *   joins:touched:<n>  ids that hold n parts, by when they were touched last (Unix epoch, ms): what is incomplete is
+ *                      counted, and what is stale is found, without looking at the rest
  *
  * Each write is one script on the server, which first sees that the generation still stands: [merge] holds whatever
- * processes write at the same time, and a wiped store is noticed instead of being filled with halves. The scripts make
- * their keys themselves, so one server must hold them all.
+ * processes write at the same time, and a wiped store is noticed instead of being filled with halves. To expire what is
+ * old is right in any generation. The scripts make their keys themselves, so one server must hold them all; it must not
+ * evict keys, and what it keeps through a crash of its machine is its own setting (appendfsync).
  */
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { SetupError } from '../../ports/errors.ts'
 import type { JoinState } from '../../ports/join-state.ts'
-import { asked } from './connection.ts'
+import { asked, askedAll } from './connection.ts'
 
 const ENDED = 'GENERATIONENDED'
 /** Ids of one round of `expire`: a script holds up all other clients while it runs. */
 const EXPIRE_IDS = 200
 
-/** ARGV[1] = prefix, ARGV[2] = the generation that the caller writes to. */
-const prelude = `
-local function key(name) return ARGV[1] .. 'joins:' .. name end
-if redis.call('GET', key('generation')) ~= ARGV[2] then return redis.error_reply('${ENDED} ' .. ARGV[2]) end
+/** ARGV[1] = prefix. */
+const names = `
+local function partsOf(id) return ARGV[1] .. 'joins:parts:' .. id end
+local function touched(count) return ARGV[1] .. 'joins:touched:' .. count end
 local function forget(id)
-  redis.call('UNLINK', key('parts:' .. id))
-  redis.call('ZREM', key('sizes'), id)
-  redis.call('ZREM', key('touched'), id)
+  redis.call('ZREM', touched(redis.call('HLEN', partsOf(id))), id)
+  redis.call('UNLINK', partsOf(id))
+end
+`
+/** ARGV[2] = the generation that the caller writes to. */
+const fence = `
+if redis.call('GET', ARGV[1] .. 'joins:generation') ~= ARGV[2] then
+  return redis.error_reply('${ENDED} ' .. ARGV[2])
 end
 `
 const scripts = {
   /** ARGV[3] = id, [4] = part, [5] = bytes, [6] = at. @returns [part, bytes, …] */
-  merge: `${prelude}
-local parts = key('parts:' .. ARGV[3])
+  merge: `${names}${fence}
+local parts = partsOf(ARGV[3])
+redis.call('ZREM', touched(redis.call('HLEN', parts)), ARGV[3])
 redis.call('HSET', parts, ARGV[4], ARGV[5])
-redis.call('ZADD', key('sizes'), redis.call('HLEN', parts), ARGV[3])
-redis.call('ZADD', key('touched'), ARGV[6], ARGV[3])
+redis.call('ZADD', touched(redis.call('HLEN', parts)), ARGV[6], ARGV[3])
 return redis.call('HGETALL', parts)`,
 
   /** ARGV[3] = id. */
-  remove: `${prelude}
+  remove: `${names}${fence}
 forget(ARGV[3])
 return 1`,
 
-  /** ARGV[3] = parts of a whole, [4] = at, [5 …] = ids that were found incomplete. @returns how many went */
-  expire: `${prelude}
-local gone = 0
-for i = 5, #ARGV do
-  local size, at = redis.call('ZSCORE', key('sizes'), ARGV[i]), redis.call('ZSCORE', key('touched'), ARGV[i])
-  if size and tonumber(size) < tonumber(ARGV[3]) and tonumber(at) < tonumber(ARGV[4]) then
-    forget(ARGV[i])
-    gone = gone + 1
-  end
-end
-return gone`,
+  /** ARGV[2] = parts that the ids hold, [3] = at, [4] = how many at most. @returns how many went */
+  expire: `${names}
+local stale = redis.call('ZRANGEBYSCORE', touched(ARGV[2]), '-inf', '(' .. ARGV[3], 'LIMIT', 0, ARGV[4])
+for _, id in ipairs(stale) do forget(id) end
+return #stale`,
 } as const
 
 /** @param redis stays its owner's to close. */
@@ -73,11 +73,14 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
     return current
   }
 
+  const run = (name: keyof typeof scripts, ...args: (string | number | Buffer)[]) =>
+    asked(commands[`joins_${name}Buffer`]!.call(redis, keyPrefix, ...args))
+
   /** @throws SetupError 'generation-ended' */
-  async function run(name: keyof typeof scripts, ...args: (string | number | Buffer)[]): Promise<unknown> {
+  async function write(name: 'merge' | 'remove', ...args: (string | number | Buffer)[]): Promise<unknown> {
     const written = current ?? (await generation())
     try {
-      return await asked(commands[`joins_${name}Buffer`]!.call(redis, keyPrefix, written, ...args))
+      return await run(name, written, ...args)
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith(ENDED)) throw error
       throw new SetupError('generation-ended', 'The joins in Redis were wiped: they are filled again from the topics')
@@ -87,25 +90,27 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
   return {
     generation,
     async merge(id, part, bytes, at) {
-      const reply = (await run('merge', id, part, Buffer.from(bytes), at)) as Buffer[]
+      const reply = (await write('merge', id, part, Buffer.from(bytes), at)) as Buffer[]
       const parts = new Map<string, Uint8Array>()
       for (let i = 0; i < reply.length; i += 2) parts.set(reply[i]!.toString(), new Uint8Array(reply[i + 1]!))
       return parts
     },
     async remove(id) {
-      await run('remove', id)
+      await write('remove', id)
     },
-    incomplete: (parts) => asked(redis.zcount(key('sizes'), '-inf', `(${parts}`)),
+    async incomplete(parts) {
+      const counts = redis.pipeline()
+      for (let held = 1; held < parts; held++) counts.zcard(key(`touched:${held}`))
+      return ((await askedAll(counts)) as number[]).reduce((sum, count) => sum + count, 0)
+    },
     async expire(parts, at) {
       let gone = 0
-      for (let seen = 0; ; ) {
-        const limit = ['LIMIT', seen, EXPIRE_IDS] as const
-        const ids = await asked(redis.zrangebyscore(key('sizes'), '-inf', `(${parts}`, ...limit))
-        if (ids.length === 0) return gone
-        const removed = Number(await run('expire', parts, at, ...ids))
-        gone += removed
-        seen += ids.length - removed
+      for (let held = 1; held < parts; held++) {
+        for (let removed = EXPIRE_IDS; removed === EXPIRE_IDS; gone += removed) {
+          removed = Number(await run('expire', held, at, EXPIRE_IDS))
+        }
       }
+      return gone
     },
     async close() {},
   }
