@@ -9,23 +9,34 @@
 import { createHash } from 'node:crypto'
 import { InvalidRequestError } from '../../ports/errors.ts'
 import type { Attributes, Filter, FilterCondition } from '../../ports/vector-index.ts'
+import { partitionForKey } from '../partitioner.ts'
 
 /** Every row has it. */
 export const ROW_TOKEN = 'row'
 export const EVERY_ROW = `@tags:{${ROW_TOKEN}}`
 
+/** One row of so many, by a hash of its id, has this token: what is counted among them holds for all. */
+export const SAMPLED_OF = 256
+export const SAMPLE_TOKEN = 'sample'
+
 /** Longer ones are hashed: the engine cuts tags at 4,096 bytes. */
 const MAX_TOKEN = 512
 
 /** The hash fields of a row that hold its attributes. */
-export function attributeFields(attributes: Attributes): string[] {
+export function attributeFields(id: string, attributes: Attributes): string[] {
   const tokens = new Set([ROW_TOKEN])
+  if (isSampled(id)) tokens.add(SAMPLE_TOKEN)
   const numbers: string[] = []
   for (const [field, value] of Object.entries(attributes)) {
     if (typeof value === 'number') numbers.push(numericField(field), String(value))
     else for (const tag of value) tokens.add(tagToken(field, tag))
   }
   return ['tags', [...tokens].join(','), ...numbers]
+}
+
+/** By another hash than the one that chooses a row's server, or the sample of a server would be none or all. */
+function isSampled(id: string): boolean {
+  return partitionForKey(`sample ${id}`, SAMPLED_OF) === 0
 }
 
 /** The NUMERIC fields that the schema must have before the row is written. */

@@ -10,13 +10,13 @@ import type { RedisOptions } from './connection.ts'
 import { attributeFields, filterQuery, numericFields, type Query } from './vector-index-filter.ts'
 import { scripts } from './vector-index-scripts.ts'
 import {
+  ALWAYS_SCANNED,
   MatchMemory,
-  type Policy,
+  planSearch,
   queueKnn,
-  queueProbe,
+  queueSampleCount,
   readHits,
-  readProbe,
-  SCAN_MATCHES,
+  readSampleCount,
   wantedRows,
 } from './vector-index-search.ts'
 import {
@@ -107,7 +107,7 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
       for (let from = 0; from < last.length; from += ROWS_A_PIPELINE) {
         const replies = await this.store.pipelined((pipeline) => {
           for (const { id, vector, attributes } of last.slice(from, from + ROWS_A_PIPELINE)) {
-            const fields = [...vectorFields(vector), ...attributeFields(attributes)]
+            const fields = [...vectorFields(vector), ...attributeFields(id, attributes)]
             this.store.queue(pipeline, scripts.write, this.writes, nameText(name), entry.text, id, 0, ...fields)
           }
         })
@@ -118,7 +118,7 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
 
   async setAttributes(name: IndexName, id: string, attributes: Attributes): Promise<void> {
     checkAttributes(id, attributes)
-    const fields = attributeFields(attributes)
+    const fields = attributeFields(id, attributes)
     await this.#write(name, undefined, async (entry) => {
       await this.#declare(name, entry, [{ attributes }])
       await this.store.run(scripts.write, this.writes, nameText(name), entry.text, id, 1, ...fields)
@@ -143,16 +143,15 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
     checkVector(vector, known.dims, 'of the query')
     const limit = k > MAX_K ? await this.#boundedLimit(name, k) : k
     if (filter.length > 0 && query === undefined) return []
-    let policy = await this.#policy(name, known, limit, query)
+    const matches = query === undefined ? undefined : await this.#matching(name, known, query)
     for (let wanted = wantedRows(limit); ; ) {
-      const hits = await this.#nearest(name, vector, wanted, policy, query)
-      if (hits.length < wanted && policy !== 'scan') {
-        if (query === undefined && hits.length === (await this.#ask(name)).entry.rows) return hits.slice(0, limit)
-        policy = 'scan'
-      } else if (hits.length === wanted && hits[limit - 1]!.score === hits[wanted - 1]!.score) {
+      const { hits, rows, exact } = await this.#nearest(name, vector, wanted, query, matches)
+      if (hits.length === wanted && hits[limit - 1]!.score === hits[wanted - 1]!.score) {
         wanted *= 4 // more ties than were fetched
-      } else {
+      } else if (hits.length === wanted || exact || (query === undefined && hits.length === rows)) {
         return hits.slice(0, limit)
+      } else {
+        return (await this.#nearest(name, vector, wanted, query, 0)).hits.slice(0, limit)
       }
     }
   }
@@ -208,40 +207,51 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
     }
   }
 
-  /** How to search, by how many rows match. */
-  async #policy(name: IndexName, known: Entry, k: number, query: Query | undefined): Promise<Policy> {
-    if (query === undefined) return wantedRows(k) > SCAN_MATCHES ? 'scan' : 'graph'
-    if (known.rows <= SCAN_MATCHES || wantedRows(k) > SCAN_MATCHES) return 'scan'
-    const key = `${known.uid} ${query.text}`
-    let matches = this.#matches.get(key, performance.now())
-    if (matches === undefined) {
-      const { replies } = await this.#ask(name, (entry, pipeline) => {
-        if (hasFields(entry, query)) {
-          queueProbe(pipeline, this.#ftName(entry), query.text, this.store.commandTimeoutMs)
-        }
-      })
-      matches = replies.length === 0 ? 'few' : readProbe(replies[0])
-      this.#matches.set(key, matches, performance.now())
-    }
-    return matches === 'few' ? 'scan' : 'batches'
+  /** How many rows match, about; all of a small index. */
+  async #matching(name: IndexName, { uid, rows }: Entry, query: Query): Promise<number> {
+    if (rows <= ALWAYS_SCANNED) return rows
+    const key = `${uid} ${query.text}`
+    const known = this.#matches.get(key, performance.now())
+    if (known !== undefined) return known
+    const { replies } = await this.#ask(name, (entry, pipeline) => {
+      if (!hasFields(entry, query)) return
+      queueSampleCount(pipeline, this.#ftName(entry), query.text, this.store.commandTimeoutMs)
+    })
+    const matches = replies.length === 0 ? 0 : readSampleCount(replies[0])
+    this.#matches.set(key, matches, performance.now())
+    return matches
   }
 
-  /** At most `rows` hits, best first. */
-  async #nearest(name: IndexName, vector: Float32Array, rows: number, policy: Policy, query: Query | undefined) {
+  /**
+   * @param matches of the filter, about; 0 has all that match scanned.
+   * @returns at most `wanted` hits, best first, of an index of `rows`; `exact` if every row that matches was scored.
+   */
+  async #nearest(
+    name: IndexName,
+    vector: Float32Array,
+    wanted: number,
+    query: Query | undefined,
+    matches: number | undefined,
+  ): Promise<{ hits: Hit[]; rows: number; exact: boolean }> {
+    let exact = true
     const { entry, replies } = await this.#ask(name, (known, pipeline) => {
       checkVector(vector, known.dims, 'of the query')
       if (query !== undefined && !hasFields(known, query)) return
+      const { rows } = known
+      const plan = planSearch({ rows, matches: matches ?? rows, wanted, filtered: query !== undefined })
+      exact = plan.policy === 'scan'
       queueKnn(pipeline, {
         index: this.#ftName(known),
         vector,
-        rows,
-        policy,
+        rows: wanted,
+        plan,
         filter: query?.text,
         efRuntime: this.#efRuntime,
         timeoutMs: this.store.commandTimeoutMs,
       })
     })
-    return replies.length === 0 ? [] : readHits(replies[0], this.#rowPrefix(entry), vector)
+    const hits = replies.length === 0 ? [] : readHits(replies[0], this.#rowPrefix(entry), vector)
+    return { hits, rows: entry.rows, exact }
   }
 
   async #boundedLimit(name: IndexName, k: number): Promise<number> {

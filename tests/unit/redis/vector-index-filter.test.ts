@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { attributeFields, filterQuery, numericFields } from '../../../adapters/redis/vector-index-filter.ts'
+import { partitionForKey } from '../../../adapters/partitioner.ts'
+import { attributeFields, filterQuery, numericFields, SAMPLED_OF } from '../../../adapters/redis/vector-index-filter.ts'
 import { InvalidRequestError } from '../../../ports/errors.ts'
+import type { Attributes } from '../../../ports/vector-index.ts'
 
-function tagsOf(attributes: Parameters<typeof attributeFields>[0]): string[] {
-  const fields = attributeFields(attributes)
+function tagsOf(attributes: Attributes): string[] {
+  const fields = attributeFields('a row', attributes)
   return fields[fields.indexOf('tags') + 1]!.split(',').slice(1)
 }
 
@@ -52,7 +54,12 @@ test('a tag too long for the engine still differs from another that begins alike
 })
 
 test('numbers and tags of one name are two fields', () => {
-  assert.deepEqual(attributeFields({ bpm: 120, genre: ['rock'] }), ['tags', 'row,t_genre__rock', 'n_bpm', '120'])
+  assert.deepEqual(attributeFields('a row', { bpm: 120, genre: ['rock'] }), [
+    'tags',
+    'row,t_genre__rock',
+    'n_bpm',
+    '120',
+  ])
   assert.deepEqual(tagsOf({ bpm: ['120'] }), ['t_bpm__120'])
   assert.deepEqual(numericFields({ bpm: 120, genre: ['rock'], 'a b': 1 }), ['n_bpm', 'n_a_20b'])
 })
@@ -78,4 +85,14 @@ test('ranges are closed, may be open to one side, and are refused when they are 
   assert.equal(text(), '@n_bpm:[-inf +inf]')
   assert.throws(() => text(Number.NaN), InvalidRequestError)
   assert.deepEqual(filterQuery([{ field: 'bpm', min: 1 }])!.numericFields, ['n_bpm'])
+})
+
+test('one row of 256 is in the sample, whichever server its id leads to', () => {
+  const ids = Array.from({ length: 40_000 }, (_, i) => `track-${i}`)
+  const isSampled = (id: string) => attributeFields(id, {})[1] === 'row,sample'
+  for (const shard of [0, 1, 2, 3]) {
+    const own = ids.filter((id) => partitionForKey(id, 4) === shard)
+    const share = own.filter(isSampled).length / own.length
+    assert.ok(share > 0.5 / SAMPLED_OF && share < 1.5 / SAMPLED_OF, `server ${shard} has ${share} in its sample`)
+  }
 })
