@@ -1,0 +1,3 @@
+import { rebuildTests } from './rebuild.ts'
+
+rebuildTests('the embedded engines', async () => ({}), 25)

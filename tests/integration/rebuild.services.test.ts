@@ -1,0 +1,4 @@
+import { onServices } from '../support/on-services.ts'
+import { rebuildTests } from './rebuild.ts'
+
+rebuildTests('the real engines', onServices, 6)
