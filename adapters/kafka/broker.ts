@@ -111,7 +111,7 @@ class KafkaBroker implements Broker {
   async produce(records: readonly OutputRecord[]): Promise<readonly { partition: number; offset: number }[]> {
     this.#assertOpen()
     const deadline = within(this.#deliveryTimeoutMs)
-    const prepared = this.#preparing.then(() => this.#directory.prepare(records))
+    const prepared = this.#preparing.then(() => this.#directory.prepare(records, deadline))
     this.#preparing = prepared.then(ignored, ignored)
     return this.#writer.write(await prepared, deadline)
   }
@@ -162,7 +162,8 @@ class KafkaBroker implements Broker {
   ): Promise<{ stop(): Promise<void> }> {
     this.#assertOpen()
     const onError = (error: unknown) => this.#options.onError?.(error)
-    const following = await tail(this.#options, topic, partition, onRecord, onError)
+    const deadline = within(this.#deliveryTimeoutMs)
+    const following = await tail(this.#options, { topic, partition }, onRecord, onError, deadline)
     this.#tails.add(following)
     return {
       stop: async () => {
@@ -174,7 +175,7 @@ class KafkaBroker implements Broker {
 
   read(topic: string, partition: number, fromOffset: number, maxRecords: number): Promise<readonly StoredRecord[]> {
     this.#assertOpen()
-    return read(this.#nodes, topic, partition, fromOffset, maxRecords)
+    return read(this.#nodes, { topic, partition }, fromOffset, maxRecords, within(this.#deliveryTimeoutMs))
   }
 
   async lag(group: string, topics: readonly string[]): Promise<readonly PartitionLag[]> {
@@ -200,8 +201,8 @@ class KafkaBroker implements Broker {
 
   async seek(group: string, topic: string, partition: number, offset: number): Promise<void> {
     this.#assertOpen()
-    await assertPartition(this.#nodes, topic, partition)
     const patience = { deadline: within(this.#deliveryTimeoutMs) }
+    await assertPartition(this.#nodes, { topic, partition }, patience.deadline)
     await this.#offsets.seek(group, [{ topic, partition, offset }], patience)
   }
 

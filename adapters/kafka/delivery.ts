@@ -5,7 +5,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidRecordError } from '../../ports/errors.ts'
-import { isTransient, type Patience, translated, typeOf } from './faults.ts'
+import { isTransient, type Patience, settledBy, translated, typeOf } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
 import { BATCH_HEADER_BYTES } from './record-batch.ts'
 import { errorOf, produceRequest } from './requests.ts'
@@ -38,14 +38,17 @@ export async function deliver(
   nodes: Nodes,
   batches: readonly Outgoing[],
   transactionalId: string | null,
-  { deadline, signal }: Patience,
+  patience: Patience,
 ): Promise<void> {
+  const { deadline, signal } = patience
   let left = batches
   for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(LONGEST_DELAY_MS, delayMs * 2)) {
     const failures: unknown[] = []
     const fail = (error: unknown) => void failures.push(error)
-    const requests = await byLeader(nodes, left, fail)
-    await Promise.all(requests.map(({ leader, part }) => sendTo(leader, part, transactionalId, fail)))
+    const round = byLeader(nodes, left, fail).then((requests) =>
+      Promise.all(requests.map(({ leader, part }) => sendTo(leader, part, transactionalId, fail))),
+    )
+    await settledBy(round, patience).catch(fail)
     left = left.filter(({ baseOffset }) => baseOffset === undefined)
     if (left.length === 0) return
     const fatal = failures.find((error) => !isTransient(error))

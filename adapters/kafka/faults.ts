@@ -112,14 +112,15 @@ export interface Patience {
 const LONGEST_DELAY_MS = 1_000
 
 /**
- * Tries again with growing, jittered waits while the error is of a kind that passes.
+ * Tries again with growing, jittered waits while the error is of a kind that passes, until it is over: an attempt that is
+ * not answered by the deadline is given up.
  * @throws what `translated` makes of the last error.
  */
 export async function patiently<T>(what: string, patience: Patience, attempt: () => Promise<T>): Promise<T> {
   const { deadline, signal, worthwhile = isTransient, longestDelayMs = LONGEST_DELAY_MS } = patience
   for (let delayMs = patience.firstDelayMs ?? 20; ; delayMs = Math.min(longestDelayMs, delayMs * 2)) {
     try {
-      return await attempt()
+      return await settledBy(attempt(), patience)
     } catch (error) {
       const waitMs = delayMs * (0.75 + Math.random() / 2)
       const enough = signal?.aborted || performance.now() + waitMs > deadline
@@ -127,6 +128,29 @@ export async function patiently<T>(what: string, patience: Patience, attempt: ()
       await delay(waitMs, undefined, { signal }).catch(() => {})
     }
   }
+}
+
+/**
+ * What `work` gives, if that comes before the deadline and before the signal; else it is left to itself.
+ * @throws NoNodeError: a broker that falls silent is one that is away.
+ */
+export function settledBy<T>(work: Promise<T>, { deadline, signal }: Patience): Promise<T> {
+  const ms = deadline - performance.now()
+  if (ms === Number.POSITIVE_INFINITY && signal === undefined) return work
+  return new Promise((resolve, reject) => {
+    const giveUp = () => {
+      undo()
+      reject(new NoNodeError('no answer came in time'))
+    }
+    const timer = ms === Number.POSITIVE_INFINITY ? undefined : setTimeout(giveUp, Math.max(0, ms))
+    const undo = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', giveUp)
+    }
+    if (signal?.aborted) giveUp()
+    else signal?.addEventListener('abort', giveUp)
+    work.finally(undo).then(resolve, reject)
+  })
 }
 
 export function within(ms: number): number {

@@ -9,13 +9,13 @@ import type { StoredRecord } from '../../ports/broker.ts'
 import type { KafkaOptions } from './client.ts'
 import { isTransient, patiently, translated, typeOf, within } from './faults.ts'
 import { Nodes, unknownPartition, unknownTopic } from './nodes.ts'
-import { Offsets } from './offsets.ts'
+import { Offsets, type TopicPartition } from './offsets.ts'
 import { decodeRecordSet, type ReadSet } from './record-batch.ts'
 import { errorOf, fetchRequest } from './requests.ts'
 
 const FETCH_BYTES = 1024 * 1024
 const TAIL_WAIT_MS = 500
-const READ_WITHIN_MS = 15_000
+const LOOK_WITHIN_MS = 5_000
 const MOST_READ_BYTES = 16 * 1024 * 1024
 
 interface Fetched extends ReadSet {
@@ -39,10 +39,11 @@ async function fetch(
   return { ...set, end: fetched!.lastStableOffset }
 }
 
-export async function assertPartition(nodes: Nodes, topic: string, partition: number): Promise<void> {
+/** @throws SetupError 'unknown-topic' | InvalidRecordError 'unknown-partition' */
+export async function assertPartition(nodes: Nodes, at: TopicPartition, deadline: number): Promise<void> {
+  const { topic, partition } = at
   if (nodes.layout(topic)?.leaders[partition] !== undefined) return
-  const patience = { deadline: within(READ_WITHIN_MS) }
-  const [layout] = await patiently(`looking up ${topic}`, patience, () => nodes.layouts([topic]))
+  const [layout] = await patiently(`looking up ${topic}`, { deadline }, () => nodes.layouts([topic]))
   if (layout === undefined) throw unknownTopic(topic)
   if (!(partition in layout.leaders)) throw unknownPartition(topic, partition, layout.leaders.length)
 }
@@ -50,16 +51,16 @@ export async function assertPartition(nodes: Nodes, topic: string, partition: nu
 /** Committed records from `fromOffset` on; none past the end. */
 export async function read(
   nodes: Nodes,
-  topic: string,
-  partition: number,
+  at: TopicPartition,
   fromOffset: number,
   maxRecords: number,
+  deadline: number,
 ): Promise<StoredRecord[]> {
-  await assertPartition(nodes, topic, partition)
+  const { topic, partition } = at
+  await assertPartition(nodes, at, deadline)
   const records: StoredRecord[] = []
   let bytes = 0
   let offset = fromOffset
-  const deadline = within(READ_WITHIN_MS)
   while (records.length < maxRecords && bytes < MOST_READ_BYTES) {
     const fetched = await patiently(`reading ${topic}`, { deadline }, async () => {
       try {
@@ -91,16 +92,16 @@ export async function read(
 /** Follows one partition until stopped, through outages too; what was produced meanwhile comes afterwards. */
 export async function tail(
   options: KafkaOptions,
-  topic: string,
-  partition: number,
+  at: TopicPartition,
   onRecord: (record: StoredRecord) => void,
   onError: (error: unknown) => void,
+  deadline: number,
 ): Promise<{ stop(): Promise<void> }> {
   const nodes = new Nodes(options) // of its own: the fetch waits at the broker
   try {
-    await assertPartition(nodes, topic, partition)
-    const [end] = await new Offsets(nodes).edge([{ topic, partition }], 'latest', { deadline: within(READ_WITHIN_MS) })
-    const tail = new Tail(nodes, topic, partition, end!, onRecord, onError)
+    await assertPartition(nodes, at, deadline)
+    const [end] = await new Offsets(nodes).edge([at], 'latest', { deadline })
+    const tail = new Tail(nodes, at, end!, onRecord, onError)
     return { stop: () => tail.stop() }
   } catch (error) {
     nodes.close()
@@ -115,19 +116,17 @@ class Tail {
 
   constructor(
     nodes: Nodes,
-    topic: string,
-    partition: number,
+    at: TopicPartition,
     start: number,
     onRecord: (record: StoredRecord) => void,
     onError: (error: unknown) => void,
   ) {
     this.#nodes = nodes
-    this.#ended = this.#run(topic, partition, start, onRecord, onError)
+    this.#ended = this.#run(at, start, onRecord, onError)
   }
 
   async #run(
-    topic: string,
-    partition: number,
+    { topic, partition }: TopicPartition,
     start: number,
     onRecord: (record: StoredRecord) => void,
     onError: (error: unknown) => void,
@@ -147,7 +146,7 @@ class Tail {
       } catch (error) {
         if (this.#stopped) return
         if (typeOf(error) === 'OFFSET_OUT_OF_RANGE') {
-          const patience = { deadline: within(READ_WITHIN_MS) }
+          const patience = { deadline: within(LOOK_WITHIN_MS) }
           const [end] = await new Offsets(this.#nodes).edge([{ topic, partition }], 'latest', patience).catch(() => [])
           offset = end ?? offset // replies of an hour ago are void
           continue

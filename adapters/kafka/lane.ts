@@ -55,6 +55,7 @@ const LITTLE_BYTES = 512 * 1024
 /** Values of a batch pass this by one record at most. */
 const MOST_BATCH_BYTES = 16 * 1024 * 1024
 const LOOK_AGAIN_MS = 100
+const NO_PROGRESS_MS = 10
 
 export class Lane {
   readonly topic: string
@@ -311,6 +312,7 @@ export class Lane {
         return commit
       },
     }
+    const committed = this.#committed
     const running = this.#options.consume.onBatch(batch)
     this.#running = running.catch(() => {})
     let outcome: BatchOutcome
@@ -324,6 +326,8 @@ export class Lane {
     const isDone = this.#committed === last + 1 || this.#committed === this.#throughFrom(last)
     if (!isDone) this.#restore(taken)
     if (outcome.next === 'pause') await this.#pause(outcome.forMs)
+    // A handler that neither commits nor waits must not starve the others.
+    else if (this.#committed === committed) await this.#change(NO_PROGRESS_MS)
   }
 
   async #pause(forMs: number): Promise<void> {
@@ -355,7 +359,7 @@ export class Lane {
     }
     assertOurs()
     const deadline = within(deliveryTimeoutMs)
-    const prepared = await directory.prepare(outputs)
+    const prepared = await directory.prepare(outputs, deadline)
     const offset = nextOffset === last + 1 ? this.#throughFrom(last) : nextOffset
     if (!this.#atomic) {
       const parts = groupedByPartition(prepared).flatMap(batchesOf) // each by itself: no transaction

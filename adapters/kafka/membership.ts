@@ -10,7 +10,6 @@
  *   [grace]     the group waits while running batches of a rebalancing member end, but no longer than `graceMs`
  *   [returns]   an outage ends no member: it comes back when Kafka does (kafkajs#558, #659, #1441)
  */
-import { setTimeout as delay } from 'node:timers/promises'
 import { OutageError } from '../../ports/errors.ts'
 import {
   ASSIGNER,
@@ -21,7 +20,7 @@ import {
   encodeAssignment,
   encodeMember,
 } from './assignment.ts'
-import { isCoordinatorLost, isFenced, isTransient, translated, typeOf, within } from './faults.ts'
+import { isAway, isCoordinatorLost, isFenced, isTransient, settledBy, translated, typeOf, within } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
 import type { GroupIdentity } from './requests.ts'
 
@@ -232,24 +231,19 @@ export class Membership {
   async #heartbeat(): Promise<void> {
     const { group, nodes, sessionTimeoutMs } = this.#options
     const request = { groupId: group, groupGenerationId: this.#generation, memberId: this.#memberId }
-    let node: KafkaNode | undefined
-    // A connection that fell silent must not cost the session: it is replaced while there is time.
-    const silent = new AbortController()
-    const silence = delay(sessionTimeoutMs / 3, undefined, { signal: silent.signal }).then(
-      () => node?.drop(),
-      () => {},
-    )
+    const beat = async () => {
+      const coordinator = await nodes.coordinator('group', group)
+      await coordinator.call('Heartbeat', request)
+    }
     try {
-      node = await nodes.coordinator('group', group)
-      await node.call('Heartbeat', request)
+      await settledBy(beat(), { deadline: within(sessionTimeoutMs / 3) })
       this.#heardAt = performance.now()
     } catch (error) {
       if (typeOf(error) === 'REBALANCE_IN_PROGRESS') this.#heardAt = performance.now()
       if (isCoordinatorLost(error)) nodes.forgetCoordinator('group', group)
+      // Connections that fell silent must not cost the session: they are replaced while there is time.
+      if (isAway(error)) nodes.drop()
       throw error
-    } finally {
-      silent.abort()
-      await silence
     }
   }
 

@@ -10,7 +10,7 @@
 import { logLevel } from 'kafkajs'
 import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
 import { clientConfig, type KafkaOptions } from './client.ts'
-import { isAway, isCoordinatorLost, NoNodeError, type Patience, patiently } from './faults.ts'
+import { isAway, isCoordinatorLost, NoNodeError, type Patience, patiently, settledBy, within } from './faults.ts'
 import { type KafkaJsBroker, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
 import { patchKafkajs } from './kafkajs-patches.ts'
 
@@ -36,6 +36,7 @@ interface MetadataResponse {
 }
 
 const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const
+const CONNECTED_WITHIN_MS = 10_000
 const UNKNOWN_TOPIC = 3
 const INVALID_TOPIC = 17
 
@@ -222,12 +223,16 @@ export class Nodes {
     return new KafkaNode(this.#options, address)
   }
 
-  /** Ends every connection; what waits on one fails. */
+  /** Ends every connection; what waits on one fails, and what comes connects anew. */
+  drop(): void {
+    for (const node of this.#nodes.values()) node.drop()
+    this.#seed?.drop()
+  }
+
   close(): void {
     this.#closed = true
-    for (const node of this.#nodes.values()) node.drop()
+    this.drop()
     this.#nodes.clear()
-    this.#seed?.drop()
     this.#seed = undefined
   }
 }
@@ -257,8 +262,10 @@ export class KafkaNode {
   }
 
   async connect(): Promise<void> {
+    if (this.connected) return
     try {
-      await this.#broker.connect()
+      // kafkajs limits the TCP connection, and lets what is asked on it first wait for as long as any request.
+      await settledBy(this.#broker.connect(), { deadline: within(CONNECTED_WITHIN_MS) })
     } catch (error) {
       if (isAway(error)) this.drop()
       throw error

@@ -5,7 +5,7 @@
 import type { OutputRecord } from '../../ports/broker.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { partitionForKey } from '../partitioner.ts'
-import { patiently, within } from './faults.ts'
+import { patiently, settledBy, translated, within } from './faults.ts'
 import { type Nodes, unknownPartition, unknownTopic } from './nodes.ts'
 import { BATCH_HEADER_BYTES, type LogRecord, recordBytes } from './record-batch.ts'
 
@@ -35,6 +35,7 @@ interface DescribedConfigs {
 
 /** Older knowledge is used once more while it is renewed. */
 const FRESH_MS = 60_000
+/** Who asked may have given up before: what is found serves the next. */
 const PATIENCE_MS = 15_000
 const TOPIC_RESOURCE = 2
 const KAFKAS_DEFAULT_BATCH_BYTES = 1_048_588
@@ -50,14 +51,15 @@ export class TopicDirectory {
   }
 
   /** @throws InvalidRecordError; SetupError 'unknown-topic'; OutageError. See ports/broker.ts */
-  async prepare(records: readonly OutputRecord[]): Promise<PreparedRecord[]> {
+  async prepare(records: readonly OutputRecord[], deadline: number): Promise<PreparedRecord[]> {
     const topics = new Set(records.map(({ topic }) => topic))
     const missing = [...topics].filter((topic) => !this.#isKnown(topic))
-    if (missing.length > 0) await this.#learn(missing)
+    if (missing.length > 0) await this.#learnBy(deadline, missing)
     for (const { topic, partition } of records) {
       const known = this.#known.get(topic)
       if (known === undefined) throw unknownTopic(topic)
-      if (partition !== undefined && partition >= known.partitions) await this.#learn([topic]) // they may have grown
+      if (partition === undefined || partition < known.partitions) continue
+      await this.#learnBy(deadline, [topic]) // it may have grown
     }
     return records.map((record) => this.#prepareOne(record, this.#known.get(record.topic)!))
   }
@@ -73,6 +75,12 @@ export class TopicDirectory {
     // What fails here is met again, by whoever needs it, when the connection is used.
     if (performance.now() - known.asOfMs > FRESH_MS) this.#learn([topic]).catch(() => {})
     return true
+  }
+
+  async #learnBy(deadline: number, topics: readonly string[]): Promise<void> {
+    await settledBy(this.#learn(topics), { deadline }).catch((error) => {
+      throw translated(`looking up ${topics.join(', ')}`, error)
+    })
   }
 
   async #learn(topics: readonly string[]): Promise<void> {

@@ -1,0 +1,118 @@
+/** A Kafka that cannot be reached: who asks is told in time, who consumes comes back by itself. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
+import { OutageError } from '../../ports/errors.ts'
+import { freePort } from '../../services/ports.ts'
+import { type Services, startServices } from '../../services/start-services.ts'
+import { inTime, signal, until } from '../conformance/deadline.ts'
+import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
+import { newTopic, record, testBroker, text } from './kafka-fixtures.ts'
+
+let services: Services
+let proxy: TcpProxy
+let address: string
+before(async () => {
+  const port = await freePort()
+  proxy = await tcpProxy({ host: '127.0.0.1', port })
+  address = `127.0.0.1:${proxy.port}`
+  const kafkaSettings = { 'advertised.listeners': `PLAINTEXT://${address}`, 'group.min.session.timeout.ms': '1000' }
+  services = await startServices({ want: ['kafka'], rungs: ['docker', 'local'], ports: { kafka: port }, kafkaSettings })
+})
+after(async () => {
+  await services?.stop()
+  await proxy?.close()
+})
+
+for (const [how, strike, mend] of [
+  ['answers nothing', () => proxy.blackhole(true), () => proxy.blackhole(false)],
+  ['refuses connections', () => proxy.cut(), () => proxy.restore()],
+] as const) {
+  test(`while Kafka ${how}, producing and committing fail as an outage, and the batch comes again afterwards`, async (t) => {
+    t.after(mend)
+    const broker = await testBroker(t, { brokers: [address], sessionTimeoutMs: 20_000, deliveryTimeoutMs: 1_000 })
+    const [from, to] = [await newTopic(broker), await newTopic(broker, { partitions: 2 })]
+    const outputs = [0, 1].map((partition) => record(to, 'copy', { partition }))
+    const [struck, told, done] = [signal(), signal<unknown[]>(), signal()]
+    const failures: unknown[] = []
+    await broker.produce([record(from, '1')])
+    const consumer = await broker.consume({
+      group: randomUUID(),
+      topics: [from],
+      maxRecords: 1,
+      from: 'earliest',
+      async onBatch(batch) {
+        if (failures.length === 0) {
+          strike()
+          struck.resolve()
+        }
+        try {
+          await batch.commit(batch.records[0]!.offset + 1, outputs)
+          done.resolve()
+        } catch (error) {
+          failures.push(error)
+          told.resolve(failures)
+          return { next: 'pause', forMs: 50 }
+        }
+        return { next: 'continue' }
+      },
+    })
+    await inTime(struck.promise, 'the batch')
+    for (const records of [[record(from, '2')], outputs]) {
+      await assert.rejects(inTime(broker.produce(records), 'producing'), OutageError)
+    }
+    await assert.rejects(inTime(broker.read(to, 0, 0, 10), 'reading', 60_000), OutageError)
+    await inTime(told.promise, 'the commit')
+    mend()
+    await inTime(done.promise, 'the batch to come again and its commit to hold')
+    assert.ok(
+      failures.every((error) => error instanceof OutageError || (error as { code?: string }).code === 'fenced'),
+      failures.join(),
+    )
+    await until(async () => (await broker.read(to, 1, 0, 10)).length === 1, 'one output')
+    assert.equal((await broker.read(to, 0, 0, 10)).length, 1)
+    await consumer.stop()
+  })
+}
+
+test('a broker that is not there is told as an outage, by its address', async () => {
+  const port = await freePort()
+  await assert.rejects(
+    openKafkaBroker({ brokers: [`127.0.0.1:${port}`], clientId: 'test', deliveryTimeoutMs: 500 }),
+    (error) => error instanceof OutageError && error.message.includes(String(port)),
+  )
+})
+
+test('a tail goes on after an outage with what was produced meanwhile', async (t) => {
+  const broker = await testBroker(t, { brokers: [address] })
+  const behind = await testBroker(t, { brokers: [address] })
+  const topic = await newTopic(broker)
+  const seen: string[] = []
+  await broker.tail(topic, 0, (r) => seen.push(text(r)))
+  await behind.produce([record(topic, '1')])
+  await until(() => seen.length === 1, 'the first record')
+  proxy.cut()
+  const produced = behind.produce([record(topic, '2')])
+  proxy.restore()
+  await produced
+  await until(() => seen.length === 2, 'the second record')
+  assert.deepEqual(seen, ['1', '2'])
+})
+
+test('closing does not wait for a Kafka that is away', async (t) => {
+  t.after(() => proxy.blackhole(false))
+  const broker = await testBroker(t, { brokers: [address] })
+  const topic = await newTopic(broker)
+  const consumer = await broker.consume({
+    group: randomUUID(),
+    topics: [topic],
+    maxRecords: 1,
+    from: 'earliest',
+    onBatch: async () => ({ next: 'continue' }),
+  })
+  await until(() => consumer.assignment().length === 1, 'the assignment')
+  proxy.blackhole(true)
+  await inTime(broker.close(), 'the end', 20_000)
+  await inTime(consumer.ended, 'the end of the consumer')
+})
