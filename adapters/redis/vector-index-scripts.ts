@@ -2,6 +2,7 @@
  * What must happen in one step on the server, as Lua scripts; and the keys that they share (prefix left out):
  *
  *   index:generation          id of the generation that serves
+ *   index:run                 of the server, as it names itself
  *   index:rebuild             generation under construction, and until when (server's ms) its process is taken for alive
  *   index:names:<generation>  <kind>/<release> → '<uid> <dims>'
  *   index:rows                uid → number of rows
@@ -74,6 +75,19 @@ if serving == '' then
   redis.call('SET', key('generation'), serving)
 end
 return { serving, building }`),
+
+  /** ARGV[3] = id of a new generation, [4] = the server's run, [5] = '1' if every write goes to a file. */
+  remember: script(`
+local run = redis.call('GET', key('run'))
+if run == ARGV[4] then return 0 end
+redis.call('SET', key('run'), ARGV[4])
+if not run or ARGV[5] == '1' then return 0 end
+for _, id in ipairs({ serving, building }) do
+  if id ~= '' then redis.call('ZADD', key('ended'), now(), id) end
+end
+redis.call('DEL', key('rebuild'))
+redis.call('SET', key('generation'), ARGV[3])
+return 1`),
 
   /** ARGV[3] = what is expected to stand there, [4] = what is to stand there. @returns 1 if it does */
   setShards: script(`

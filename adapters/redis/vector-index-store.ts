@@ -28,6 +28,8 @@ export class VectorIndexStore {
   readonly commandTimeoutMs: number
   readonly #onError: (error: Error) => void
   readonly #timers = new Set<NodeJS.Timeout>()
+  /** That the server of this connection has forgotten nothing; absent until it was asked. */
+  #remembering: Promise<void> | undefined
   /** FT indexes that were seen to have all rows since the connection was made. */
   readonly #whole = new Set<string>()
   #sweeping: Promise<void> = Promise.resolve()
@@ -38,7 +40,10 @@ export class VectorIndexStore {
     this.prefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
     this.commandTimeoutMs = options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS
     this.#onError = options.onError
-    redis.on('close', () => this.#whole.clear())
+    redis.on('close', () => {
+      this.#whole.clear()
+      this.#remembering = undefined
+    })
   }
 
   static async open(options: RedisOptions): Promise<VectorIndexStore> {
@@ -68,6 +73,26 @@ export class VectorIndexStore {
 
   /** All that is queued must be idempotent. A command that failed leaves its error, as the ports know it, in its place. */
   async pipelined(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
+    this.#remembering ??= this.#checkMemory()
+    await this.#remembering
+    return this.#send(queue)
+  }
+
+  /** A server that began again without every write in a file may have forgotten the last: what it holds has ended. */
+  async #checkMemory(): Promise<void> {
+    try {
+      const info = await asked(this.redis.info('server', 'persistence'))
+      const value = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? ''
+      const ids = [newId(), value('run_id'), value('aof_enabled')]
+      const [reply] = await this.#send((pipeline) => this.queue(pipeline, scripts.remember, SERVING, ...ids))
+      if (reply instanceof Error) throw reply
+    } catch (error) {
+      this.#remembering = undefined
+      throw error
+    }
+  }
+
+  async #send(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
     const send = async () => {
       const pipeline = this.redis.pipeline()
       queue(pipeline)

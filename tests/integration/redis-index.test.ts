@@ -1,6 +1,6 @@
 /** The vector index on one Redis of its own: wiped, killed, stopped, set up wrongly, rebuilt by processes that die. */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readlinkSync } from 'node:fs'
@@ -303,30 +303,57 @@ describe('a server that is set up wrongly is refused with what to do', () => {
 
   test('one without the Query Engine', async (t) => {
     const plain = await otherServer([])
-    if (plain === undefined) return t.skip('the server is not a process of this machine')
-    await assert.rejects(opened({ url: plain }), isSetup('no-query-engine'))
+    if (plain === undefined) return t.skip(NO_PROCESS)
+    await assert.rejects(opened({ url: plain.url }), isSetup('no-query-engine'))
   })
 
   test('one of a cluster, where the engine at hand would search a part of the rows', async (t) => {
-    const modules = (await admin.call('MODULE', 'LIST')) as string[][]
-    const search = modules.find((module) => module[1] === 'search')!
-    const member = await otherServer(['--cluster-enabled', 'yes', '--loadmodule', search[search.indexOf('path') + 1]!])
-    if (member === undefined) return t.skip('the server is not a process of this machine')
-    await assert.rejects(opened({ url: member }), isSetup('redis-cluster'))
+    const member = await otherServer(['--cluster-enabled', 'yes', ...(await withEngine())])
+    if (member === undefined) return t.skip(NO_PROCESS)
+    await assert.rejects(opened({ url: member.url }), isSetup('redis-cluster'))
   })
+})
 
-  /** The same program with other arguments. @returns its address */
-  async function otherServer(settings: readonly string[]): Promise<string | undefined> {
-    if (server.pid === undefined || process.platform !== 'linux') return undefined
-    const port = await freePort()
-    const common = ['--bind', '127.0.0.1', '--port', String(port), '--dir', temporaryFolder(), '--save', '']
-    const child = spawn(readlinkSync(`/proc/${server.pid}/exe`), [...common, ...settings], { stdio: 'ignore' })
-    const ended = once(child, 'exit')
-    after(async () => {
-      child.kill('SIGKILL')
-      await ended
-    })
-    const address = `redis://127.0.0.1:${port}`
+test('a server that lost rows since its last snapshot has another generation, for whoever knew it and for who comes', async (t) => {
+  const forgetful = await otherServer(['--save', '3600 1', ...(await withEngine())])
+  if (forgetful === undefined) return t.skip(NO_PROCESS)
+  const index = await withRows([row('kept', turned(0))], { url: forgetful.url })
+  const before = await index.generation()
+  const once = new Redis(forgetful.url, { protocol: 2 })
+  await once.save()
+  once.disconnect()
+  await index.upsert(music, [row('lost', turned(0))])
+  await forgetful.restart()
+  await until('it is noticed', () =>
+    index.upsert(music, [row('next', turned(0))]).then(
+      () => assert.fail('it was written beside rows that are not all'),
+      (error) => isSetup('generation-ended')(error),
+    ),
+  )
+  const after = await index.generation()
+  assert.notEqual(after, before)
+  assert.equal(await (await opened({ url: forgetful.url })).generation(), after)
+  assert.deepEqual(await index.indexes(), [])
+})
+
+const NO_PROCESS = 'the server is not a process of this machine'
+
+async function withEngine(): Promise<string[]> {
+  const modules = (await admin.call('MODULE', 'LIST')) as string[][]
+  const search = modules.find((module) => module[1] === 'search')!
+  return ['--loadmodule', search[search.indexOf('path') + 1]!]
+}
+
+/** The same program with other settings. */
+async function otherServer(settings: readonly string[]) {
+  if (server.pid === undefined || process.platform !== 'linux') return undefined
+  const program = readlinkSync(`/proc/${server.pid}/exe`)
+  const port = await freePort()
+  const address = `redis://127.0.0.1:${port}`
+  const common = ['--bind', '127.0.0.1', '--port', String(port), '--dir', temporaryFolder(), '--save', '']
+  let child: ChildProcess
+  const start = async () => {
+    child = spawn(program, [...common, ...settings], { stdio: 'ignore' })
     await until('the other server answers', async () => {
       const probe = new Redis(address, { lazyConnect: true, retryStrategy: null })
       probe.on('error', () => {})
@@ -334,9 +361,16 @@ describe('a server that is set up wrongly is refused with what to do', () => {
       probe.disconnect()
       return answered
     })
-    return address
   }
-})
+  const kill = async () => {
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+  await start()
+  after(kill)
+  return { url: address, restart: () => kill().then(start) }
+}
 
 describe('more rows than are scanned', () => {
   const count = 15_000
