@@ -257,8 +257,9 @@ export class KafkaNode {
     return this.#address.host === host && this.#address.port === port
   }
 
+  /** kafkajs counts as connected before it has asked which versions the broker speaks. */
   get connected(): boolean {
-    return this.#broker.isConnected()
+    return this.#broker.isConnected() && Boolean(this.#broker.versions)
   }
 
   async connect(): Promise<void> {
@@ -266,6 +267,7 @@ export class KafkaNode {
     try {
       // kafkajs limits the TCP connection, and lets what is asked on it first wait for as long as any request.
       await settledBy(this.#broker.connect(), { deadline: within(CONNECTED_WITHIN_MS) })
+      if (!this.connected) throw new NoNodeError(`the connection to ${this.#address.host} ended as it was made`)
     } catch (error) {
       if (isAway(error)) this.drop()
       throw error
