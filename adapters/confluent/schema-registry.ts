@@ -6,7 +6,7 @@
  *
  *   [known]    a schema that was once seen is never asked for again, so what is known goes on while the registry is away
  *   [unknown]  an id that nobody has is asked for at most once a second (kafkajs/confluent-schema-registry#301: the
- *              library asks for it with every record); look-ups of one id at the same time are one
+ *              library asks for it with every record); look-ups of one id at the same time are one (the library's)
  *   [word]     a record is condemned only on the registry's own word: its error code for an unknown schema, or a schema
  *              that is no Avro. A proxy's 404, an error, garbage and silence are outages
  *   [level]    a subject is BACKWARD_TRANSITIVE before its first version; a stricter level that stands there stays.
@@ -58,7 +58,6 @@ class ConfluentRegistry implements SchemaRegistry {
   readonly #known: Recent<number, AvroSchema | InvalidRecordError>
   /** Id → when it may be asked for again, ms. [unknown] */
   readonly #unknown: Recent<number, number>
-  readonly #asking = new Map<number, Promise<AvroSchema>>()
 
   constructor({ timeoutMs = 10_000, now = Date.now, maxRemembered = 10_000, ...address }: ConfluentRegistryOptions) {
     this.#http = new RegistryHttp(address, timeoutMs)
@@ -90,12 +89,7 @@ class ConfluentRegistry implements SchemaRegistry {
     if (known instanceof InvalidRecordError) throw known
     if (known !== undefined) return known
     if (!Number.isInteger(id) || id < 1 || this.#now() < (this.#unknown.get(id) ?? 0)) throw unknownSchema(id)
-    let asking = this.#asking.get(id)
-    if (asking === undefined) {
-      asking = this.#lookUp(id).finally(() => this.#asking.delete(id))
-      this.#asking.set(id, asking)
-    }
-    return asking
+    return this.#lookUp(id)
   }
 
   async versions(subject: string): Promise<readonly AvroSchema[]> {

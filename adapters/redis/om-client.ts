@@ -70,7 +70,6 @@ class SteadyClient implements OmClient {
       life.end()
       throw this.#translated(error)
     }
-    if (this.#closed) return
     this.#live = life
     this.handle.useNoClose(life.client as unknown as RedisConnection)
   }

@@ -196,6 +196,19 @@ test('a catalogue that is closed leaves no connection behind, whatever the conne
   }
 })
 
+test('an opening that is given up leaves no connection behind, even if it was too early to end it', async () => {
+  const { proxy, url } = await proxied()
+  await Promise.all(
+    Array.from({ length: 30 }, async () => {
+      const catalogue = await openRedisCatalogue({ url, commandTimeoutMs: 0, onError: () => {} }).catch(() => undefined)
+      await catalogue?.close()
+    }),
+  )
+  // Connections are accepted in order: once this one is open, those before it are.
+  await (await opened({ url })).close()
+  await until('all connections are gone', async () => proxy.connections === 0, 10_000)
+})
+
 test('a server that cannot serve now is an outage: read-only, out of memory, away, silent', async () => {
   const catalogue = await opened()
   const write = () => catalogue.putTrack('a', { upload: upload('a', 'a') })
