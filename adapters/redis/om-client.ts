@@ -142,7 +142,7 @@ function beginLife(options: RedisOptions, timeoutMs: number, onError: (error: un
   client.on('error', onError)
   client.on('connect', () => {
     isOpen = true
-    if (ended) disconnect()
+    if (ended) setImmediate(disconnect) // once the handshake is on its way: before, the client cannot catch its own errors
   })
   return {
     client,
