@@ -15,6 +15,7 @@
 import { type ChainableCommander, Redis, ReplyError } from 'ioredis'
 import { OutageError, SetupError } from '../../ports/errors.ts'
 import { withDeadline } from '../with-deadline.ts'
+import { definedOnly, readUrl, reconnectDelayMs } from './address.ts'
 
 export interface RedisOptions {
   /** redis:// or rediss://, with port and database number if they are not 6379 and 0. */
@@ -34,8 +35,6 @@ export interface RedisOptions {
 export const DEFAULT_KEY_PREFIX = 'cuestream:'
 export const DEFAULT_COMMAND_TIMEOUT_MS = 2_000
 
-const BACKOFF_BASE_MS = 50
-const BACKOFF_MAX_MS = 2_000
 const SILENT_TIMEOUTS = 3
 /** Opening takes a TCP connection, a handshake and a question. */
 const OPEN_TIMEOUTS = 3
@@ -141,33 +140,4 @@ function withoutCommand(error: Error): Error {
   bare.name = error.name
   if (error.stack !== undefined) bare.stack = error.stack
   return bare
-}
-
-function reconnectDelayMs(attempt: number): number {
-  const delayMs = Math.min(BACKOFF_BASE_MS * 2 ** Math.min(attempt - 1, 10), BACKOFF_MAX_MS)
-  return delayMs / 2 + Math.random() * (delayMs / 2)
-}
-
-function readUrl(text: string) {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const db = Number(url?.pathname.slice(1) || 0)
-  if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || !url.hostname || !Number.isInteger(db)) {
-    // The text is not repeated: it may hold a password.
-    throw new SetupError(
-      'bad-redis-url',
-      'The address of Redis must look like redis://host:6379 or rediss://host:6379/0.',
-    )
-  }
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: Number(url.port || 6379),
-    db,
-    username: decodeURIComponent(url.username) || undefined,
-    password: decodeURIComponent(url.password) || undefined,
-    secure: url.protocol === 'rediss:',
-  }
-}
-
-function definedOnly<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never
 }

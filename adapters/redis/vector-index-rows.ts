@@ -7,6 +7,7 @@ import { CuestreamError, InvalidRequestError, RetryableError, SetupError } from 
 import type { Attributes, Filter, Hit, IndexKind, IndexName, IndexRow, VectorIndex } from '../../ports/vector-index.ts'
 import { checkAttributes, checkId, checkVector } from '../vector-index-checks.ts'
 import type { RedisOptions } from './connection.ts'
+import { isChanged, unknownIndex } from './vector-index-errors.ts'
 import { attributeFields, filterQuery, numericFields, type Query } from './vector-index-filter.ts'
 import { scripts } from './vector-index-scripts.ts'
 import {
@@ -19,15 +20,8 @@ import {
   readSampleCount,
   wantedRows,
 } from './vector-index-search.ts'
-import {
-  type Entry,
-  isChanged,
-  nameText,
-  newId,
-  readEntry,
-  unknownIndex,
-  type VectorIndexStore,
-} from './vector-index-store.ts'
+import { failOnTimeout } from './vector-index-server.ts'
+import { type Entry, nameText, newId, readEntry, type VectorIndexStore } from './vector-index-store.ts'
 import { readVector, vectorFields } from './vector-index-vector.ts'
 
 export interface RedisVectorIndexOptions extends RedisOptions {
@@ -287,7 +281,7 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
       if (attempt === ATTEMPTS) {
         throw new RetryableError('index-changing', `Index ${nameText(name)} changes all the time; ask again.`)
       }
-      if (!failing) await store.failOnTimeout()
+      if (!failing) await failOnTimeout(store.redis)
     }
   }
 

@@ -1,7 +1,7 @@
 /** The server behind the index: what it must be able to do, its scripts, and what is freed in the background. */
 import { randomBytes } from 'node:crypto'
 import type { ChainableCommander, Redis } from 'ioredis'
-import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../ports/errors.ts'
+import { OutageError } from '../../ports/errors.ts'
 import type { IndexName } from '../../ports/vector-index.ts'
 import {
   asked,
@@ -11,10 +11,10 @@ import {
   openRedis,
   type RedisOptions,
 } from './connection.ts'
-import { CHANGED, ENDED, RUNNING, type Script, scripts, TOO_MANY_FIELDS, UNKNOWN } from './vector-index-scripts.ts'
+import { endedGeneration, engineError, startsWith } from './vector-index-errors.ts'
+import { type Script, scripts } from './vector-index-scripts.ts'
+import { checkServer, failOnTimeout } from './vector-index-server.ts'
 
-/** FLOAT16 vectors came with 2.10. */
-const LEAST_ENGINE = 21_000
 /** The generation that is meant where none is named. */
 export const SERVING = ''
 const ID_BYTES = 8
@@ -50,7 +50,7 @@ export class VectorIndexStore {
     const store = new VectorIndexStore(await openRedis(options), options)
     try {
       await checkServer(store.redis)
-      await store.failOnTimeout()
+      await failOnTimeout(store.redis)
       await store.begin()
       store.background(store.sweep())
       return store
@@ -106,21 +106,6 @@ export class VectorIndexStore {
     return replies.map((reply) => (reply instanceof Error ? engineError(reply) : reply))
   }
 
-  /** @throws SetupError 'may-lose-results' where it cannot be set. */
-  async failOnTimeout(): Promise<void> {
-    try {
-      await asked(this.redis.call('FT.CONFIG', 'SET', 'ON_TIMEOUT', 'fail'))
-    } catch (cause) {
-      if (!startsWith(cause, 'ReplyError', 'name') && !(cause instanceof SetupError)) throw cause
-      throw new SetupError(
-        'may-lose-results',
-        'The Query Engine must fail when it runs out of time, or searches silently lose results: start Redis with ' +
-          'ON_TIMEOUT FAIL (search-on-timeout fail), or let this user call FT.CONFIG SET.',
-        { cause },
-      )
-    }
-  }
-
   /** @returns the generation that serves; the first one begins where there is none. */
   async begin(): Promise<string> {
     return (await this.state()).serving
@@ -143,7 +128,7 @@ export class VectorIndexStore {
   /** @throws SetupError 'generation-ended' unless the generation serves or is under construction. */
   async mayServe(id: string): Promise<void> {
     const { serving, building } = await this.state()
-    if (serving !== id && building !== id) throw engineError(new Error(`${ENDED} ${id}`))
+    if (serving !== id && building !== id) throw endedGeneration(id)
   }
 
   /** The generations of all servers of a sharded index, on its first; '' where there are none. */
@@ -270,72 +255,4 @@ export function readEntry(text: string, rows: number, fields: readonly string[])
 
 export function nameText({ release, kind }: IndexName): string {
   return `${kind}/${release}`
-}
-
-export function isChanged(reply: unknown): boolean {
-  return startsWith(reply, CHANGED)
-}
-
-function engineError(error: Error): Error {
-  const is = (code: string) => startsWith(error, code)
-  const rest = error.message.slice(error.message.indexOf(' ') + 1)
-  if (is(ENDED)) {
-    return new SetupError(
-      'generation-ended',
-      `Generation ${rest} of the index has ended; ask for the one that serves now.`,
-    )
-  }
-  if (is(UNKNOWN)) return unknownIndex(rest)
-  if (is(RUNNING)) {
-    return new SetupError('rebuild-running', `The index is being rebuilt already (${rest}); wait for that, or stop it.`)
-  }
-  if (is(TOO_MANY_FIELDS)) {
-    return new InvalidRecordError('bad-attributes', `The index has too many numeric fields to take ${rest}; use tags.`)
-  }
-  if (error.name === 'ReplyError' && /timeout limit|SEARCH_TIMEOUT/i.test(error.message)) {
-    return new RetryableError('search-timeout', 'The Query Engine ran out of time; ask again, or for less.', {
-      cause: error,
-    })
-  }
-  return error
-}
-
-export function unknownIndex(name: string): SetupError {
-  return new SetupError(
-    'unknown-index',
-    `There is no index ${name}; create it first, or choose a release that has been indexed.`,
-  )
-}
-
-async function checkServer(redis: Redis): Promise<void> {
-  if (redis.options.db !== 0) {
-    throw new SetupError('bad-redis-url', 'The Query Engine indexes database 0 alone; leave the number out of the URL.')
-  }
-  const modules = (await asked(redis.call('MODULE', 'LIST'))) as (string | number)[][]
-  const versions = modules.filter((module) => module[1] === 'search').map((module) => Number(module[3]))
-  if (!versions.some((version) => version >= LEAST_ENGINE)) {
-    const found = versions.length === 0 ? 'none' : `version ${versions[0]}`
-    throw new SetupError(
-      'no-query-engine',
-      `This Redis has no Query Engine of 2.10 or later (MODULE LIST names ${found}). Use Redis 8, or Redis Stack 7.4, or ` +
-        'load redisearch.so; an address without one is good for nothing but the embedded index.',
-    )
-  }
-  if (/^cluster_enabled:1/m.test(await asked(redis.info('cluster')))) {
-    throw new SetupError(
-      'redis-cluster',
-      'The index spreads over several Redis servers by itself: give the addresses of servers that are no cluster.',
-    )
-  }
-  const [, policy = ''] = (await asked(redis.config('GET', 'maxmemory-policy')).catch(() => [])) as string[]
-  if (policy.startsWith('allkeys-')) {
-    throw new SetupError(
-      'redis-evicts',
-      `Redis evicts any key when its memory is full (maxmemory-policy ${policy}), rows of the index too; set noeviction.`,
-    )
-  }
-}
-
-function startsWith(value: unknown, start: string, property: 'message' | 'name' = 'message'): value is Error {
-  return value instanceof Error && value[property].startsWith(start)
 }
