@@ -13,11 +13,17 @@ const folder = temporaryFolder()
 
 test('two processes that install at once make the entry once, and both find it whole', async () => {
   const root = join(folder, 'at-once')
-  const [first, second] = [start(root), start(root)]
-  const ends = [ended(first), ended(second)]
-  await until('one of them to install', async () => existsSync(join(root, 'log')))
-  for (const child of [first, second]) child.stdin!.end()
-  assert.deepEqual(await Promise.all(ends), ['whole\n', 'whole\n'])
+  const installs = [start(root), start(root)]
+  const outputs = installs.map(outputOf)
+  const log = () => (existsSync(join(root, 'log')) ? readFileSync(join(root, 'log'), 'utf8') : '')
+  // Both are at it: one installs, and the other waits (or wrongly installs too).
+  await until('both to be at it', async () => {
+    const said = log() + outputs.map(({ text }) => text).join('')
+    return said.split('\n').length > 2
+  })
+  for (const { stdin } of installs) stdin!.end()
+  await Promise.all(outputs.map(({ ended }) => ended))
+  assert.deepEqual(outputs.map(({ text }) => text).sort(), ['waits\nwhole\n', 'whole\n'])
   assert.equal(readFileSync(join(root, 'log'), 'utf8'), 'made\n')
 })
 
@@ -32,8 +38,10 @@ test('an install that is killed leaves no entry; the next one makes it and clear
   assert.equal(partials(root), 1)
 
   const again = start(root)
+  const output = outputOf(again)
   again.stdin!.end()
-  assert.equal(await ended(again), 'whole\n')
+  await output.ended
+  assert.equal(output.text, 'whole\n')
   assert.equal(cache.has('entry'), true)
   assert.equal(partials(root), 0)
 })
@@ -54,12 +62,11 @@ function start(root: string): ChildProcess {
   return spawn(process.execPath, ['--import', 'tsx', install, root], { stdio: ['pipe', 'pipe', 'inherit'] })
 }
 
-async function ended(child: ChildProcess): Promise<string> {
-  let output = ''
+function outputOf(child: ChildProcess) {
+  const output = { text: '', ended: once(child, 'close') }
   child.stdout!.on('data', (chunk) => {
-    output += chunk
+    output.text += chunk
   })
-  await once(child, 'close')
   return output
 }
 
