@@ -70,7 +70,12 @@ export class GroupConsumer implements Consumer {
     // Who looks at `ended` late, or never, must not bring the process down.
     this.ended.catch(() => {})
     const nodes = new Nodes(options)
-    this.#fetcher = new Fetcher({ nodes, lanes: () => this.#lanes.values(), onFailure: (error) => this.#fail(error) })
+    this.#fetcher = new Fetcher({
+      nodes,
+      lanes: () => this.#lanes.values(),
+      onFailure: (error) => this.#fail(error),
+      onError,
+    })
     this.#membership = new Membership({
       group: consume.group,
       topics: consume.topics,

@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { isTransient, type Patience, settledBy, translated, typeOf } from './faults.ts'
-import type { KafkaNode, Nodes } from './nodes.ts'
+import { type KafkaNode, type Nodes, unknownTopic } from './nodes.ts'
 import { BATCH_HEADER_BYTES } from './record-batch.ts'
 import { errorOf, produceRequest } from './requests.ts'
 import type { PreparedRecord } from './topic-directory.ts'
@@ -53,7 +53,10 @@ export async function deliver(
     if (left.length === 0) return
     const fatal = failures.find((error) => !isTransient(error))
     if (fatal !== undefined) throw refused(fatal)
-    if (signal?.aborted || performance.now() + delayMs > deadline) throw translated('producing', failures[0])
+    if (signal?.aborted || performance.now() + delayMs > deadline) {
+      const gone = left.find(({ topic }) => nodes.layout(topic) === undefined)
+      throw gone === undefined ? translated('producing', failures[0]) : unknownTopic(gone.topic)
+    }
     await delay(delayMs, undefined, { signal }).catch(() => {})
     await nodes.refresh([...new Set(left.map(({ topic }) => topic))]).catch(() => {}) // met again by the next round
   }

@@ -17,6 +17,8 @@ export interface FetcherOptions {
   readonly nodes: Nodes
   readonly lanes: () => Iterable<Lane>
   onFailure(error: unknown): void
+  /** It has been failing for a while, and goes on trying. */
+  onError(error: unknown): void
 }
 
 const PARTITION_BYTES = 1024 * 1024
@@ -27,6 +29,7 @@ const IDLE_WAIT_MS = 500
 const SHORTEST_WAIT_MS = 5
 const LONGEST_WAIT_MS = 100
 const NO_LEADER = -1
+const FAILURES_TOLD = 5
 
 export class Fetcher {
   readonly #options: FetcherOptions
@@ -91,6 +94,7 @@ export class Fetcher {
         } catch (error) {
           if (this.#closed) return
           if (!isTransient(error) && !(error instanceof LeaderlessError)) throw error
+          if (failures === FAILURES_TOLD) this.#options.onError(translated('fetching', error))
           if (failures++ > 0) await delay(Math.min(1_000, 20 * 2 ** Math.min(failures, 6)))
           await this.#options.nodes.refresh(hungry.map(({ topic }) => topic)).catch(() => {}) // met again by the fetch
           this.wake() // those whose leader moved

@@ -33,6 +33,7 @@ export const BATCH_HEADER_BYTES = 61
 const CRC_AT = 17
 const ATTRIBUTES_AT = 21
 const LENGTH_END = 12
+const CODEC = 0x07
 const TRANSACTIONAL = 0x10
 const CONTROL = 0x20
 const LOG_APPEND_TIME = 0x08
@@ -152,23 +153,26 @@ export function decodeRecordSet(
     reader.at += 6 // producer epoch, base sequence
     const count = reader.int32()
     start = end
-    nextOffset = Math.max(nextOffset, lastOffset + 1)
     while (pending[0] !== undefined && pending[0].firstOffset <= lastOffset) {
       abortedProducers.add(pending.shift()!.producerId)
     }
     if (attributes & CONTROL) {
       if (count > 0 && isAbortMarker(reader)) abortedProducers.delete(producerId)
-      continue
+    } else if (lastOffset >= fromOffset && !(attributes & TRANSACTIONAL && abortedProducers.has(producerId))) {
+      if (!isReadable(attributes) && nextOffset > fromOffset) break // what came before it is given out first
+      const bodyReader = new ByteReader(unpacked(set.subarray(reader.at, end), attributes & CODEC, where))
+      for (let i = 0; i < count; i++) {
+        const record = decodeRecord(bodyReader, baseOffset, baseTime, attributes & LOG_APPEND_TIME ? largestTime : null)
+        if (record.offset >= fromOffset) records.push(record)
+      }
     }
-    if (lastOffset < fromOffset || (attributes & TRANSACTIONAL && abortedProducers.has(producerId))) continue
-    const body = unpacked(set.subarray(reader.at, end), attributes & 7, where)
-    const bodyReader = new ByteReader(body)
-    for (let i = 0; i < count; i++) {
-      const record = decodeRecord(bodyReader, baseOffset, baseTime, attributes & LOG_APPEND_TIME ? largestTime : null)
-      if (record.offset >= fromOffset) records.push(record)
-    }
+    nextOffset = Math.max(nextOffset, lastOffset + 1)
   }
   return { records, nextOffset }
+}
+
+function isReadable(attributes: number): boolean {
+  return (attributes & CODEC) <= 1
 }
 
 function unpacked(body: Buffer, codec: number, where: string): Buffer {
