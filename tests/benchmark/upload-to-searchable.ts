@@ -3,7 +3,7 @@
  *
  *     npm run benchmark:upload-to-searchable -- [--seconds 40] [--burst 300] [--load 0.7] [--processes one|several]
  *
- * The encoders and the decoder are stand-ins; what is left of the analysis is the DSP over two seconds of samples, shown
+ * The encoders and the decoder are stand-ins; what is left of the analysis is the DSP over one second of samples, shown
  * as the handlers' own time and not taken off the latencies: they are an upper bound of the overhead.
  * First a burst gives the capacity; then tracks arrive as a Poisson process at 70 % of it, and each counts from the time
  * at which it was meant to be uploaded until its vector is in the index, looked up every 20 ms.
@@ -17,7 +17,7 @@ import { openLoop, poissonArrivals, quantile, readOptions, report } from './meas
 import { openServiceProduct } from './service-product.ts'
 
 const options = readOptions({ seconds: 40, burst: 300, load: 0.7, processes: 'one', seed: 1 })
-const TRACK_SECONDS = 2
+const TRACK_SECONDS = 1
 const LOOK_EVERY_MS = 20
 const shares = { p50: 0.5, p90: 0.9, p99: 0.99 }
 
