@@ -1,6 +1,6 @@
 /** The catalogue in Redis when the server, or the network, does not do its part. */
 import assert from 'node:assert/strict'
-import { after, beforeEach, test } from 'node:test'
+import { after, afterEach, beforeEach, test } from 'node:test'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { Schema } from 'redis-om'
@@ -14,6 +14,7 @@ import type { UploadReceived } from '../../schemas/types.ts'
 import { startServices } from '../../services/start-services.ts'
 import { inTime } from '../conformance/deadline.ts'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
+import { tlsFront } from '../support/tls-front.ts'
 import { until } from '../support/until.ts'
 
 const services = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
@@ -25,9 +26,10 @@ const LONG_MS = 60_000
 const NEVER_MS = 1e8
 
 const open = new Set<Catalogue>()
-after(async () => {
+after(() => services.stop())
+afterEach(async () => {
   for (const catalogue of open) await catalogue.close()
-  await services.stop()
+  open.clear()
 })
 beforeEach(async () => {
   await server.start()
@@ -245,6 +247,20 @@ test('credentials are never in an error, and wrong ones are a matter of setup', 
   }
   const writer = await opened({ username: 'writer', password: 'right-secret' })
   await writer.putTrack('a', { upload: upload('a', 'a') })
+})
+
+test('TLS: a server of a known authority is spoken to, one of an unknown authority is refused', async (t) => {
+  const front = await tlsFront(target)
+  if (front === undefined) return t.skip('openssl, which makes the certificate, is not on this machine')
+  const tls = { ca: front.cert }
+  for (const scheme of ['redis', 'rediss']) {
+    const catalogue = await opened({ url: `${scheme}://127.0.0.1:${front.port}`, tls })
+    await catalogue.setCurrentRelease(scheme)
+    assert.equal(await catalogue.currentRelease(), scheme)
+    await catalogue.close()
+  }
+  const untrusted = opened({ url: `rediss://127.0.0.1:${front.port}` })
+  await assert.rejects(untrusted, (error) => error instanceof SetupError && error.code === 'redis-untrusted')
 })
 
 test('every stage that was acknowledged before a kill -9 of the server is there', async () => {

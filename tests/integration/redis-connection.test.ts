@@ -1,11 +1,6 @@
 /** What the connection to Redis does when the server, or the network, does not do its part. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { type AddressInfo, connect } from 'node:net'
-import { join } from 'node:path'
 import { after, beforeEach, test } from 'node:test'
-import { createServer } from 'node:tls'
 import { inspect } from 'node:util'
 import type { Redis } from 'ioredis'
 import { asked, askedAll, openRedis, type RedisOptions } from '../../adapters/redis/connection.ts'
@@ -13,7 +8,7 @@ import { OutageError, SetupError } from '../../ports/errors.ts'
 import { startServices } from '../../services/start-services.ts'
 import { inTime } from '../conformance/deadline.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { temporaryFolder } from '../support/temporary-folder.ts'
+import { tlsFront } from '../support/tls-front.ts'
 import { until } from '../support/until.ts'
 
 const services = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
@@ -156,23 +151,9 @@ test('credentials are never in an error, and wrong ones are a matter of setup', 
 })
 
 test('TLS: a server of a known authority is spoken to, one of an unknown authority is refused', async (t) => {
-  const folder = temporaryFolder()
-  const [keyFile, certFile] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-  const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=test'.split(' ')
-  const names = ['-addext', 'subjectAltName=IP:127.0.0.1']
-  try {
-    execFileSync('openssl', [...request, ...names, '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' })
-  } catch {
-    return t.skip('openssl, which makes the certificate, is not on this machine')
-  }
-  const [key, cert] = [readFileSync(keyFile, 'utf8'), readFileSync(certFile, 'utf8')]
-  const front = createServer({ key, cert }, (socket) => {
-    const behind = connect(target)
-    socket.pipe(behind).pipe(socket)
-    for (const end of [socket, behind]) end.on('error', () => {})
-  })
-  await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve))
-  const { port } = front.address() as AddressInfo
+  const front = await tlsFront(target)
+  if (front === undefined) return t.skip('openssl, which makes the certificate, is not on this machine')
+  const { port, cert } = front
   const secure = await opened({ url: `rediss://127.0.0.1:${port}`, tls: { ca: cert } })
   assert.equal(await asked(secure.ping()), 'PONG')
   const alsoSecure = await opened({ url: `redis://127.0.0.1:${port}`, tls: { ca: cert } })
@@ -180,5 +161,4 @@ test('TLS: a server of a known authority is spoken to, one of an unknown authori
   const untrusted = opened({ url: `rediss://127.0.0.1:${port}` })
   await assert.rejects(untrusted, (error) => error instanceof SetupError && error.code === 'redis-untrusted')
   for (const redis of [secure, alsoSecure]) redis.disconnect()
-  front.close()
 })

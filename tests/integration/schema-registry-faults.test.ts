@@ -12,6 +12,7 @@ import { createCodec } from '../../runtime/codec.ts'
 import { uploadsRemoved } from '../../topics/topics.ts'
 import { testServices } from '../support/services.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
+import { tlsFront } from '../support/tls-front.ts'
 
 const { schemaRegistryUrl } = await testServices()
 const NOBODYS_ID = 2_000_000_000
@@ -125,6 +126,18 @@ describe('the schema registry', { timeout: 120_000 }, () => {
     const inUrl = openConfluentRegistry({ url: proxy.url.replace('http://', 'http://me:hush-hush@') })
     await inUrl.versions(newSubject())
     await inUrl.register(newSubject(), track('a'))
+  })
+
+  test('TLS: a registry of a known authority is spoken to, one of an unknown authority is not', async (t) => {
+    const { hostname, port, pathname } = new URL(schemaRegistryUrl)
+    const front = await tlsFront({ host: hostname, port: Number(port) })
+    if (front === undefined) return t.skip('openssl, which makes the certificate, is not on this machine')
+    const url = `https://127.0.0.1:${front.port}${pathname}`
+    const id = await registered()
+    const registry = openConfluentRegistry({ url, tls: { ca: front.cert } })
+    assert.equal((await registry.schemaById(id)).type, 'record')
+    await registry.register(newSubject(), track('a'))
+    await assertOutage(openConfluentRegistry({ url }).schemaById(id))
   })
 
   test('a subject is BACKWARD_TRANSITIVE before its first version, and a stricter level stays', async () => {
