@@ -91,10 +91,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
   switch (record.topic) {
     case 'uploads.received.v1': {
       const { value } = record
-      if (value.kind === 'track') await catalogue.putTrack(record.key, { upload: value })
-      else await catalogue.putVideo(record.key, { upload: value })
-      const title = value.title === null ? {} : { title: value.title }
-      await catalogue.recordStage({ id: record.key, kind: value.kind, ...title }, 'received', value.receivedAt)
+      await noteUpload(value, deps)
       return value.kind === 'track' ? refreshAttributes(record.key, deps) : undefined
     }
     case 'music.tagged.v1': {
@@ -139,17 +136,34 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
   }
 }
 
-/** Whether a record of this receipt counts. The first of a later receipt drops what is there of the earlier. [receipt] */
+async function noteUpload(upload: UploadReceived, { catalogue }: IndexEmbeddingsDeps): Promise<void> {
+  const { uploadId: id, kind, title } = upload
+  if (kind === 'track') await catalogue.putTrack(id, { upload })
+  else await catalogue.putVideo(id, { upload })
+  await catalogue.recordStage({ id, kind, ...(title === null ? {} : { title }) }, 'received', upload.receivedAt)
+}
+
+/** Whether a record of this receipt counts. [receipt] */
 async function isCurrent(id: string, receivedAt: number | undefined, deps: IndexEmbeddingsDeps): Promise<boolean> {
   const { catalogue } = deps
   const voidUpTo = await catalogue.takenDownAt(id)
   if (await isVoid(id, receivedAt, voidUpTo, catalogue)) return false
   if (receivedAt === undefined || voidUpTo === receivedAt - 1) return true
-  // What the gateway noted of this receipt shows that the earlier one is gone already; it need not vanish for a moment.
-  const isNoted = async () => (await catalogue.upload(id))?.stages.received === receivedAt
-  if (voidUpTo !== undefined && !(await isNoted())) await forget(id, deps)
-  await catalogue.recordTakedown(id, receivedAt - 1)
+  if (voidUpTo === undefined) await catalogue.recordTakedown(id, receivedAt - 1)
+  else await beginAnew(id, receivedAt, deps)
   return true
+}
+
+/** Drops what is there of earlier receipts. What the gateway noted of this one stays, so that its client finds it. */
+async function beginAnew(id: string, receivedAt: number, deps: IndexEmbeddingsDeps): Promise<void> {
+  const { catalogue } = deps
+  const noted = await uploadOf(id, catalogue)
+  // Of an earlier receipt, the status would be older.
+  if ((await catalogue.upload(id))?.stages.received !== receivedAt) {
+    await forget(id, deps)
+    if (noted?.receivedAt === receivedAt) await noteUpload(noted, deps)
+  }
+  await catalogue.recordTakedown(id, receivedAt - 1)
 }
 
 /**
@@ -164,14 +178,22 @@ export async function isVoid(
 ): Promise<boolean> {
   if (voidUpTo === undefined) return false
   if (receivedAt !== undefined) return receivedAt <= voidUpTo
-  const { upload } = (await catalogue.track(id)) ?? (await catalogue.video(id)) ?? {}
+  const upload = await uploadOf(id, catalogue)
   return upload === undefined || upload.receivedAt <= voidUpTo
+}
+
+async function uploadOf(id: string, catalogue: Catalogue): Promise<UploadReceived | undefined> {
+  const [track, video] = [await catalogue.track(id), await catalogue.video(id)]
+  const [one, other] = [track?.upload, video?.upload]
+  return (one?.receivedAt ?? 0) > (other?.receivedAt ?? 0) ? one : (other ?? one)
 }
 
 /** Of what was received up to `at`; a later receipt stays. [takedown] */
 async function takeDown(id: string, at: number, deps: IndexEmbeddingsDeps): Promise<void> {
   const voidUpTo = await deps.catalogue.takenDownAt(id)
   if (voidUpTo !== undefined && voidUpTo > at) return
+  const upload = await uploadOf(id, deps.catalogue)
+  if (upload !== undefined && upload.receivedAt > at) return beginAnew(id, upload.receivedAt, deps)
   await deps.catalogue.recordTakedown(id, at)
   await forget(id, deps)
 }

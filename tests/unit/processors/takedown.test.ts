@@ -156,6 +156,26 @@ describe('a takedown', () => {
     assert.equal(await catalogue.takenDownAt('behind'), REMOVED)
   })
 
+  test('leaves what the gateway noted of a second upload, and nothing of the first', async () => {
+    await driver.pipe(received('noted', 'track'))
+    await driver.pipe(tagged('noted'))
+    await driver.pipe(embedded('noted'))
+    const again = received('noted', 'track', REMOVED + 2).value!
+    await catalogue.recordTakedown('noted', REMOVED)
+    await catalogue.putTrack('noted', { upload: again })
+    await catalogue.recordStage({ id: 'noted', kind: 'track' }, 'received', again.receivedAt)
+    await driver.pipe(removed('noted', 'track'))
+    const status = { received: again.receivedAt }
+    assert.deepEqual((await catalogue.upload('noted'))?.stages, status, 'the takedown comes before the upload')
+    assert.deepEqual(await catalogue.track('noted'), { id: 'noted', upload: again })
+    assert.equal((await index.vectors({ release: 'r1', kind: 'music' }, ['noted'])).size, 0)
+    await driver.pipe(ended('noted', 'track'))
+    await driver.pipe(received('noted', 'track', REMOVED + 2))
+    assert.deepEqual((await catalogue.upload('noted'))?.stages, status)
+    assert.deepEqual(await catalogue.track('noted'), { id: 'noted', upload: again })
+    await catalogue.removeUpload('noted') // its analysis fails here
+  })
+
   test('of a track leaves no tombstone among the videos', async () => {
     await driver.pipe(ended('song', 'track'))
     assert.deepEqual(await driver.records(videoFeatures), [])
