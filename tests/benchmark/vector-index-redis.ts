@@ -3,7 +3,8 @@
  *
  *     npm run benchmark:vector-search -- --rows 100000
  *
- * CPU is the server's, ms a search: what stays true on a machine that is shared. Clustered unit vectors of 256 dims (tests/support/vectors.ts), queries from the same clusters, one search at a time.
+ * CPU is the server's, ms a search: what stays true on a machine that is shared. Clustered unit vectors of 256 dims
+ * (tests/support/vectors.ts), queries from the same clusters, one search at a time.
  * Recall is against an exact scan here, in float32; the time to compare with is the engine's own exact scan. A tenth of the
  * rows is then changed, half in place and half removed and put back under other ids, while searches go on
  * (RediSearch#4672). Takes the Redis at REDIS_URL, else starts one; 1,000,000 rows need 5 GB there and 2 GB here.
