@@ -14,6 +14,8 @@ const AWAY = new Set([
   'KafkaJSLockTimeout',
   'NoNodeError',
 ])
+/** What TLS holds against the broker, as Node tells it: no retry mends that. */
+const MISTRUST = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH|EPROTO)/
 const TRANSIENT = new Set([
   'LEADER_NOT_AVAILABLE',
   'NOT_LEADER_FOR_PARTITION',
@@ -72,7 +74,11 @@ export function typeOf(error: unknown): string {
 
 /** The connection is gone, or was never there. */
 export function isAway(error: unknown): boolean {
-  return error instanceof Error && AWAY.has(error.name)
+  return error instanceof Error && AWAY.has(error.name) && !isMistrusted(error)
+}
+
+function isMistrusted(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && MISTRUST.test(String(error.code))
 }
 
 export function isTransient(error: unknown): boolean {
@@ -93,6 +99,7 @@ export function translated(what: string, error: unknown): Error {
   const cause = error instanceof Error ? error : new Error(String(error))
   const told = `Kafka: ${what}: ${cause.message}`
   if (isTransient(error)) return new OutageError('kafka-away', told, { cause })
+  if (isMistrusted(error)) return new SetupError('kafka-tls', `${told}; check TLS and the certificates`, { cause })
   if (DENIED.has(typeOf(error)) || cause.name === 'KafkaJSSASLAuthenticationError') {
     return new SetupError('kafka-access', `${told}; check the user, its password and its rights`, { cause })
   }
