@@ -140,7 +140,8 @@ export class IndexRows implements Omit<VectorIndex, 'generation' | 'rebuild' | '
     const matches = query === undefined ? undefined : await this.#matching(name, known, query)
     for (let wanted = wantedRows(limit); ; ) {
       const { hits, rows, exact } = await this.#nearest(name, vector, wanted, query, matches)
-      if (hits.length === wanted && hits[limit - 1]!.score === hits[wanted - 1]!.score) {
+      const tied = hits.length === wanted && hits[limit - 1]!.score === hits[wanted - 1]!.score
+      if (tied && wanted < MAX_K) {
         wanted *= 4 // more ties than were fetched
       } else if (hits.length === wanted || exact || (query === undefined && hits.length === rows)) {
         return hits.slice(0, limit)
