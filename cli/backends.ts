@@ -61,11 +61,13 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
 
   const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
   const registryPassword = await secret(config, 'schemaRegistryPassword')
+  const registryCa = await certificate(config, 'schemaRegistryTlsCaFile')
   const schemaRegistry = opened(
     openConfluentRegistry({
       url: config.schemaRegistryUrl!,
       ...(config.schemaRegistryUsername === undefined ? {} : { username: config.schemaRegistryUsername }),
       ...(registryPassword === undefined ? {} : { password: registryPassword }),
+      ...(registryCa === undefined ? {} : { tls: { ca: registryCa } }),
     }),
     (registry) => registry.close(),
   )
@@ -122,7 +124,7 @@ async function secret(
 
 async function certificate(
   config: Config,
-  key: 'kafkaTlsCaFile' | 'kafkaTlsCertFile' | 'kafkaTlsKeyFile' | 'redisTlsCaFile',
+  key: 'kafkaTlsCaFile' | 'kafkaTlsCertFile' | 'kafkaTlsKeyFile' | 'schemaRegistryTlsCaFile' | 'redisTlsCaFile',
 ): Promise<string | undefined> {
   const file = config[key]
   return file === undefined ? undefined : contents(file, key)

@@ -21,8 +21,9 @@ import type { Rebuilds } from '../gateway/rebuilds.ts'
 import { createUploads, type Uploads } from '../gateway/uploads.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
-import { SetupError } from '../ports/errors.ts'
+import { OutageError, SetupError } from '../ports/errors.ts'
 import type { MediaDecoder, MediaStore } from '../ports/media.ts'
+import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
 import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { materializeTriplets } from '../processors/materialize-triplets/materialize-triplets.ts'
@@ -109,6 +110,7 @@ export async function openProduct(
     const maxBytes = config.maxUploadMegabytes * 1024 * 1024
     const mediaStore = await openFileMediaStore({ folder: paths.media, maxBytes })
     const codec = createCodec(schemaRegistry)
+    await registerSchemas(schemaRegistry, logger)
     await broker.ensureTopics([...topics, ...topics.map(deadLetterTopic)])
 
     const folder = config.modelsFolder ?? paths.models
@@ -221,6 +223,20 @@ export async function openProduct(
   } catch (error) {
     await closing()
     throw error
+  }
+}
+
+/**
+ * A schema that cannot read what its topic holds keeps the process from starting. A registry that is away does not: what
+ * needs it waits.
+ * @throws SetupError 'incompatible-schema'
+ */
+async function registerSchemas(registry: SchemaRegistry, logger: Logger): Promise<void> {
+  try {
+    await Promise.all(topics.map(({ subject, schema }) => registry.register(subject, schema)))
+  } catch (error) {
+    if (!(error instanceof OutageError)) throw error
+    logger.warn({ code: error.code, reason: error.message }, 'The schemas could not be compared with the registry')
   }
 }
 

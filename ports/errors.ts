@@ -2,7 +2,8 @@
  * Errors whose class decides policy and whose code is a bounded label (metrics, dead letters, HTTP problems).
  *
  *   InvalidRecordError → dead letter at once     RetryableError → bounded backoff, then dead letter
- *   OutageError → backoff for as long as it takes     anything else → crash and replay
+ *   OutageError → backoff for as long as it takes     SetupError → crash and replay until an operator has acted
+ *   anything else → crash and replay; a record that crashes its stage again and again is a dead letter
  *
  * A message says what is wrong, with which id, and what to do.
  */

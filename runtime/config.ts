@@ -104,6 +104,10 @@ const shape = {
   schemaRegistryUsername: z.string().optional().describe('Name to log in to the registry with.'),
   schemaRegistryPassword: z.string().optional().describe('Its password; better in a file.'),
   schemaRegistryPasswordFile: z.string().optional().describe('File that holds the password.'),
+  schemaRegistryTlsCaFile: z
+    .string()
+    .optional()
+    .describe('Certificates that the registry is trusted by; those of Node if absent.'),
   redisUrl: redisUrl.optional().describe('Redis with the Query Engine; needed with kafkaBrokers.'),
   redisIndexUrls: z
     .preprocess(

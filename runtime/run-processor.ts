@@ -15,7 +15,7 @@
  *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
  *                that generation's name
  *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
- *                that record goes to the dead letters as 'crashed'
+ *                that record goes to the dead letters as 'crashed'. A SetupError restarts it too, for as long as it takes
  */
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
@@ -144,7 +144,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
       return { pauseMs: waitOut(outcome.error) }
     }
-    if (outcome.kind === 'crash' && isGenerationEnd(outcome.error)) return { crash: outcome.error }
+    // An operator must act, or a store has begun anew: no fault of the record, however often it comes. [crash]
+    if (outcome.kind === 'crash' && outcome.error instanceof SetupError) return { crash: outcome.error }
     const failure = failuresOf(record)
     if (outcome.kind === 'crash') {
       failure.crashes++

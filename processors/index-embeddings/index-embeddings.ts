@@ -19,6 +19,7 @@
  */
 import { unpackFloats } from '../../model/features.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
+import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
 import type { IndexName, VectorIndex } from '../../ports/vector-index.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'
 import type { UploadReceived } from '../../schemas/types.ts'
@@ -119,7 +120,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
     case 'music.embedded.v1': {
       const { trackId: id, release, dims } = record.value
       const name = { release, kind: 'music' } as const
-      await index.create(name, dims)
+      await createIndex(name, dims, deps)
       const attributes = trackAttributes((await catalogue.track(id)) ?? { id })
       await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes }])
       await catalogue.recordStage({ id, kind: 'track' }, 'embed-music', record.value.embeddedAt)
@@ -128,7 +129,7 @@ async function project(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbe
     case 'video.embedded.v1': {
       const { videoId: id, release, dims } = record.value
       const name = { release, kind: 'video' } as const
-      await index.create(name, dims)
+      await createIndex(name, dims, deps)
       await index.upsert(name, [{ id, vector: unpackFloats(record.value.vector), attributes: {} }])
       await catalogue.recordStage({ id, kind: 'video' }, 'embed-video', record.value.embeddedAt)
       return catalogue.recordStage({ id, kind: 'video' }, 'index-embeddings', now())
@@ -141,6 +142,16 @@ async function noteUpload(upload: UploadReceived, { catalogue }: IndexEmbeddings
   if (kind === 'track') await catalogue.putTrack(id, { upload })
   else await catalogue.putVideo(id, { upload })
   await catalogue.recordStage({ id, kind, ...(title === null ? {} : { title }) }, 'received', upload.receivedAt)
+}
+
+/** What an index of other dims refuses is wrong with the record: the index has those of its release. */
+async function createIndex(name: IndexName, dims: number, { index }: IndexEmbeddingsDeps): Promise<void> {
+  try {
+    await index.create(name, dims)
+  } catch (cause) {
+    if (!(cause instanceof SetupError) || cause.code !== 'dims-mismatch') throw cause
+    throw new InvalidRecordError(cause.code, cause.message, { cause })
+  }
 }
 
 /** Whether a record of this receipt counts. [receipt] */

@@ -174,6 +174,17 @@ describe('the processors together', () => {
     assert.equal((await catalogue.upload('foreign'))?.failure?.stage, 'embed-music')
   })
 
+  test('an embedding of other dims than its release goes to the dead letters, and the index stays as it was', async () => {
+    const name = { release: 'r3', kind: 'music' } as const
+    await index.create(name, 4)
+    const vector = Buffer.from(packFloats(Float32Array.of(1, 0)))
+    const whole = { trackId: 'narrow', release: 'r3', dims: 2, vector, embeddedAt: NOW }
+    const segments = { segments: 1, segmentVectors: vector, segmentSeconds: 10 }
+    await driver.pipe(musicEmbedded.record('narrow/r3', { ...whole, ...segments }))
+    assert.equal(driver.deadLetters(musicEmbedded)[0]?.headers['dlq-code'], 'dims-mismatch')
+    assert.equal(await index.count(name), 0)
+  })
+
   test('a soundtrack trains and is not recommended', async () => {
     await driver.pipe(uploadsReceived.record('clip', upload('clip', 'video')))
     await driver.pipe(musicFeatures.record('clip', music('clip', [1, 1, 0, 0], 'soundtrack')))

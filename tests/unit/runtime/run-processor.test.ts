@@ -235,6 +235,17 @@ describe('the loop of a stage', () => {
     assert.ok(!(await keysOn(deadLetterName(uploadsReceived.name))).includes('through-an-outage'))
   })
 
+  test('what an operator must set right restarts the stage for as long as it takes, and costs no record', async () => {
+    let tries = 0
+    await start(() => {
+      if (++tries <= 5) throw new SetupError('store-denied', 'The password is wrong')
+    })
+    await produce(['until-set-right', 1])
+    await written('until-set-right')
+    assert.equal(tries, 6)
+    assert.ok(!(await keysOn(deadLetterName(uploadsReceived.name))).includes('until-set-right'))
+  })
+
   test('a stage that fills a store reads its topic from the start for each generation of the store', async () => {
     await produce(['of-all-generations', 0])
     const generations = ['', 'second']
