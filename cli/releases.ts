@@ -25,7 +25,7 @@ export interface Releases {
   current(): Promise<ReleaseTowers>
   /** Releases that new music and videos are embedded by. */
   inUse(): readonly ReleaseTowers[]
-  /** Makes the catalogue name the release again after it was wiped. */
+  /** After a wipe: the catalogue names the release again, and its indexes are there, empty. */
   restore(): Promise<void>
   close(): Promise<void>
 }
@@ -44,12 +44,16 @@ export async function openReleases(deps: {
   const release = (await catalogue.currentRelease()) ?? (await latestRelease(deps)) ?? (await publishZeroShot(deps))
   const towers = await loadTowers(modelStore, release)
   checkEncoders(towers, deps.profile)
-  for (const kind of ['music', 'video'] as const) await index.create({ release, kind }, towers.dims)
+  const createIndexes = async () => {
+    for (const kind of ['music', 'video'] as const) await index.create({ release, kind }, towers.dims)
+  }
+  await createIndexes()
   return {
     current: async () => towers,
     inUse: () => [towers],
     async restore() {
       if ((await catalogue.currentRelease()) === undefined) await catalogue.setCurrentRelease(release)
+      await createIndexes()
     },
     close: () => towers.dispose(),
   }
