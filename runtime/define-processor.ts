@@ -43,9 +43,11 @@ export interface ProcessorDefinition<From extends Topic, To extends Topic, Deps>
   readonly from: readonly From[]
   readonly to: readonly To[]
   readonly delivery: Delivery
-  /** Records of a batch handled at the same time; 1 keeps strict order. Default 1. */
+  /** Records of a batch handled at the same time, those of one key one after the other. Default 1. */
   readonly concurrency?: number
-  /** Records fetched and committed together at most. Default 16. */
+  /** What counts as one key there. Default: the record's key. */
+  readonly orderBy?: (key: string) => string
+  /** Records fetched and committed together at most. Default 500: a batch is bounded by bytes and time besides. */
   readonly maxRecords?: number
   /** Where a new group begins. Default 'earliest'. */
   readonly start?: 'earliest' | 'latest'

@@ -227,15 +227,28 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     }
   }
 
+  /** The next records that may be handled at the same time: as many as follow each other and have keys of their own. */
+  function chunkFrom(records: readonly StoredRecord[], start: number): StoredRecord[] {
+    const { concurrency = 1, orderBy = (key: string) => key } = processor
+    const keys = new Set<string>()
+    const chunk: StoredRecord[] = []
+    for (const record of records.slice(start, start + concurrency)) {
+      const key = orderBy(record.key ?? '')
+      if (keys.has(key)) break
+      keys.add(key)
+      chunk.push(record)
+    }
+    return chunk
+  }
+
   async function runBatch(batch: Batch): Promise<BatchOutcome> {
-    const width = processor.concurrency ?? 1
     let handled: Handled[] = []
     let handledBytes = 0
     const startedAt = now()
     let handledSince = startedAt
-    for (let start = 0; start < batch.records.length; start += width) {
+    for (let start = 0, chunk: StoredRecord[]; start < batch.records.length; start += chunk.length) {
       if (batch.signal.aborted || stopping.signal.aborted) break
-      const chunk = batch.records.slice(start, start + width)
+      chunk = chunkFrom(batch.records, start)
       const outcomes = await Promise.all(chunk.map((record) => handle(record, batch.signal)))
       if (batch.signal.aborted) break
       for (const [i, record] of chunk.entries()) {

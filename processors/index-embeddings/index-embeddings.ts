@@ -60,6 +60,8 @@ export const indexEmbeddings = defineProcessor({
   deadLettersOf: [...inputs, musicFeatures],
   delivery: 'at-least-once',
   maxRecords: 64,
+  concurrency: 8,
+  orderBy: (key) => splitEmbeddingKey(key)[0],
 
   async handle(record: InputOf<(typeof inputs)[number]>, deps: IndexEmbeddingsDeps) {
     await project(record, deps)

@@ -22,6 +22,7 @@ import { until } from '../../support/until.ts'
 type Handle = (key: string, attempt: number, signal: AbortSignal) => Promise<void> | void
 interface StartOptions {
   concurrency?: number
+  orderBy?: (key: string) => string
   maxRecords?: number
   onCrash?: 'exit'
   retry?: RetryPolicy
@@ -66,6 +67,7 @@ describe('the loop of a stage', () => {
       delivery: 'exactly-once',
       start: options.from ?? 'latest',
       concurrency: options.concurrency ?? 1,
+      ...(options.orderBy === undefined ? {} : { orderBy: options.orderBy }),
       maxRecords: options.maxRecords ?? 16,
       async handle({ key }, _deps: object, { attempt, signal }) {
         await handle(key, attempt, signal)
@@ -365,6 +367,31 @@ describe('the loop of a stage', () => {
     await written(...ids)
     assert.ok(most > 1, `${most} at a time`)
     assert.deepEqual((await keysOn(uploadsRemoved.name)).filter((key) => key.startsWith('c-')).sort(), ids)
+  })
+
+  test('records of one key are handled one after the other, in order, however many are handled at a time', async () => {
+    const running = new Set<string>()
+    const seen: string[] = []
+    let most = 0
+    await start(
+      async (key) => {
+        assert.ok(!running.has(key.slice(0, 3)), `${key} meets another of its key`)
+        running.add(key.slice(0, 3))
+        most = Math.max(most, running.size)
+        await new Promise((resolve) => setImmediate(resolve))
+        running.delete(key.slice(0, 3))
+        seen.push(key)
+      },
+      { concurrency: 4, maxRecords: 100, orderBy: (key) => key.slice(0, 3) },
+    )
+    const ids = ['k-1-a', 'k-2-a', 'k-1-b', 'k-1-c', 'k-3-a', 'k-2-b', 'k-4-a', 'k-1-d']
+    await produce(...ids.map((id): [string, number] => [id, 3]))
+    await written(...ids)
+    assert.ok(most > 1, `${most} at a time`)
+    for (const key of ['k-1', 'k-2', 'k-3', 'k-4']) {
+      const of = (all: readonly string[]) => all.filter((id) => id.startsWith(key))
+      assert.deepEqual(of(seen), of(ids))
+    }
   })
 
   test('health shows lag, and the watchdog raises a stage that has lag and does nothing', async () => {
