@@ -102,7 +102,9 @@ const REQUESTS_PER_SECOND = 4
 const DEADLINE_MS = 2_000
 /** Longer than any recovery that would be called one. */
 const RECOVERY_PATIENCE_MS = 90_000
-const QUIET_WITHIN_MS = 180_000
+const QUIET_WITHIN_MS = 120_000
+/** What is waited for is told so often. */
+const TELL_EVERY_MS = 10_000
 const WARM_WITHIN_MS = 120_000
 
 export interface RunOptions {
@@ -205,7 +207,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     await inTime(load.finish(), 'every upload to be acknowledged', QUIET_WITHIN_MS)
     await requests.finish()
     say(`${faults} faults; waiting until all is quiet`)
-    await quiet(backends)
+    await quiet(backends, say)
     const verdict = await compareMembership(load.ledger, { broker, codec, catalogue, index })
     await progress.stop()
     const exitCodes = await fleet.stop()
@@ -233,6 +235,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     })
     endedWell = report.failures.length === 0
     return report
+  } catch (error) {
+    say(`it broke off: ${(error as Error).message} ${(error as { cause?: Error }).cause?.message ?? ''}`)
+    throw error
   } finally {
     for (const close of closers.reverse()) await close().catch((error: Error) => say(`closing: ${error.message}`))
     if (endedWell) rmSync(folder, { recursive: true, force: true })
@@ -275,21 +280,28 @@ function mainInputs(backends: Backends) {
 }
 
 /** Stage after stage in the order of the pipeline: what has no lag then gets no more. */
-async function quiet(backends: Backends): Promise<void> {
+async function quiet(backends: Backends, say: (line: string) => void): Promise<void> {
   const groups = groupsOf(backends)
   for (const processor of processors) {
     const names = groupTopics(processor)
-    let before = false
-    await until(
-      `${processor.name} to have no lag`,
-      async () => {
-        const lags = await backends.broker.lag(await groups(processor.name), names)
-        const now = lags.every(({ lagRecords }) => lagRecords === 0)
-        const twice = now && before
-        before = now
-        return twice
-      },
-      QUIET_WITHIN_MS,
-    )
+    let [before, waiting] = [false, 'nothing']
+    let tellAt = performance.now() + TELL_EVERY_MS
+    const isQuiet = async () => {
+      const lags = await backends.broker.lag(await groups(processor.name), names)
+      const behind = lags.filter(({ lagRecords }) => lagRecords > 0)
+      waiting = behind
+        .map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`)
+        .join(', ')
+      if (performance.now() > tellAt) {
+        say(`${processor.name} still waits: ${waiting}`)
+        tellAt += TELL_EVERY_MS
+      }
+      const twice = behind.length === 0 && before
+      before = behind.length === 0
+      return twice
+    }
+    await until(`${processor.name} to have no lag`, isQuiet, QUIET_WITHIN_MS).catch((cause) => {
+      throw new Error(`${processor.name} still waits: ${waiting}`, { cause })
+    })
   }
 }

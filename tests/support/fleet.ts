@@ -18,6 +18,8 @@ const PAGE_BYTES = 4_096
 /** A process that ends by itself this soon is started again a little later, as every supervisor does. */
 const CRASH_LOOP_MS = 3_000
 const CRASH_LOOP_WAIT_MS = 1_000
+/** Who has not ended by then is killed, and its exit says so. */
+const STOPS_WITHIN_MS = 40_000
 
 export interface Exit {
   readonly slot: string
@@ -232,6 +234,8 @@ class FleetSlot implements Slot {
     this.isRemoved = true
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGCONT')
+    const impatience = setTimeout(() => this.#child.kill('SIGKILL'), STOPS_WITHIN_MS)
     await this.#end(signal)
+    clearTimeout(impatience)
   }
 }

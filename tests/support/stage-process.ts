@@ -30,4 +30,5 @@ try {
   await untilStopped(product.failed)
 } finally {
   await close()
+  process.stdin.destroy() // nothing else may keep the process alive
 }
