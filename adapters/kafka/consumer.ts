@@ -41,6 +41,8 @@ export interface ConsumerContext {
 const DEFAULT_GRACE_MS = 10_000
 /** How long a handler may take to notice that its batch was aborted. */
 const SETTLE_MS = 5_000
+/** A commit that is on its way when the group is joined anew may be refused, and its batch come again. */
+const JOIN_AFTER_MS = 1_000
 const FLUSH_EVERY_MS = 1_000
 const FLUSH_WITHIN_MS = 2_000
 /** A fetch is answered, or given up, long before. */
@@ -85,6 +87,7 @@ export class GroupConsumer implements Consumer {
       leaveBy: context.commitNodes,
       onAssigned: (assignment) => this.#onAssigned(assignment),
       onRebalance: () => this.#onRebalance(),
+      beforeJoin: () => this.#committed(JOIN_AFTER_MS),
       onLost: () => this.#takeAll(),
       onError,
     })
@@ -107,7 +110,7 @@ export class GroupConsumer implements Consumer {
     const idle = Promise.all(lanes.map((lane) => lane.ended))
     await settlesWithin(idle, graceMs)
     for (const lane of lanes) lane.revoke()
-    await settlesWithin(Promise.all(lanes.map((lane) => lane.committed())), SETTLE_MS)
+    await this.#committed(SETTLE_MS, lanes)
     await this.#flush()
     await this.#leave()
     await settlesWithin(idle, SETTLE_MS)
@@ -117,14 +120,20 @@ export class GroupConsumer implements Consumer {
   }
 
   #fail(error: unknown): void {
-    this.#stopped ??= this.#failWith(error)
+    if (this.#stopped === undefined) this.#stopped = this.#failWith(error)
+    else this.#rejectEnded(error)
+  }
+
+  /** Settles when no commit is on its way, or after `withinMs`. */
+  async #committed(withinMs: number, lanes: Iterable<Lane> = this.#lanes.values()): Promise<void> {
+    await settlesWithin(Promise.all([...lanes].map((lane) => lane.committed())), withinMs)
   }
 
   /** The others take over at once. */
   async #failWith(error: unknown): Promise<void> {
     const lanes = [...this.#lanes.values()]
     this.#takeAll()
-    await settlesWithin(Promise.all(lanes.map((lane) => lane.committed())), SETTLE_MS)
+    await this.#committed(SETTLE_MS, lanes)
     await this.#flush(lanes)
     await this.#leave()
     this.#rejectEnded(error)

@@ -43,9 +43,10 @@ const COORDINATOR = new Set([
   'NOT_COORDINATOR_FOR_GROUP',
   'TRANSACTION_COORDINATOR_FENCED',
 ])
-/** A later generation of the group, or a later holder of the transactional id, took over. */
+/** A later generation of the group, or a later holder of the transactional id, takes over. */
 const FENCED = new Set([
   'ILLEGAL_GENERATION',
+  'REBALANCE_IN_PROGRESS',
   'UNKNOWN_MEMBER_ID',
   'FENCED_INSTANCE_ID',
   'INVALID_PRODUCER_EPOCH',

@@ -216,11 +216,14 @@ export class Lane {
     await Promise.allSettled(this.#commits)
   }
 
+  /** What the group refuses while it shares out anew is tried again, if the partition stays. */
   async #unlessStopped(work: Promise<void>): Promise<void> {
     try {
       await work
     } catch (error) {
-      if (!this.#stopping.signal.aborted) throw error
+      if (this.#stopping.signal.aborted) return
+      if (!(error instanceof FencedError)) throw error
+      await this.#change(LOOK_AGAIN_MS)
     }
   }
 
@@ -232,7 +235,8 @@ export class Lane {
   async #begin(): Promise<void> {
     const { offsets, group, consume } = this.#options
     const { topic, partition } = this
-    let [start] = await offsets.committed(this.#group, [this], true, this.#patience)
+    // Not waiting for what an earlier owner has left open: it is ended below, before this is trusted.
+    let [start] = await offsets.committed(this.#group, [this], false, this.#patience)
     if (start === undefined) {
       ;[start] = await offsets.edge([this], consume.from, this.#patience)
       if (consume.from === 'latest') {

@@ -37,6 +37,8 @@ export interface MembershipOptions {
   onAssigned(assignment: Assignment): void
   /** Begin nothing new. Resolves when what runs has ended; it is not waited for longer than the grace. */
   onRebalance(): Promise<void>
+  /** From now on no commit begins; resolves when none is on its way, or late enough. */
+  beforeJoin(): Promise<void>
   /** The partitions may be another's already. */
   onLost(): void
   onError(error: unknown): void
@@ -91,9 +93,7 @@ export class Membership {
         await this.#stay()
       } catch (error) {
         if (this.#stopping.signal.aborted) return
-        if (!isTransient(error) && !isFenced(error) && typeOf(error) !== 'REBALANCE_IN_PROGRESS') {
-          throw translated(`group ${this.#options.group}`, error)
-        }
+        if (!isTransient(error) && !isFenced(error)) throw translated(`group ${this.#options.group}`, error)
         this.#leaveBehind(error)
         if (isTransient(error) && failures === 3)
           this.#options.onError(translated(`group ${this.#options.group}`, error))
@@ -145,7 +145,10 @@ export class Membership {
 
   async #join(): Promise<void> {
     const { group, topics, nodes, sessionTimeoutMs } = this.#options
-    if (this.#joined.isOpen) this.#joined = gate()
+    if (this.#joined.isOpen) {
+      this.#joined = gate()
+      await this.#options.beforeJoin()
+    }
     const coordinator = await nodes.coordinator('group', group)
     const metadata = encodeMember(topics, this.#owned, this.#generation)
     const joined = await this.#joinGroup(coordinator, {

@@ -10,7 +10,7 @@ const broker = await openKafkaBroker({ ...options, clientId: 'copier' })
 const consumer = await copy(
   broker,
   options,
-  () => say('batch'),
+  () => void say('batch'),
   (error) => say(error === undefined ? 'committed' : `failed ${(error as { code?: string }).code}`),
 )
 consumer.ended.then(

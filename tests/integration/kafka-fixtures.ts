@@ -73,7 +73,7 @@ export interface CopierOptions {
 export function copy(
   broker: Broker,
   options: CopierOptions,
-  onBatch: (batch: Batch) => void = () => {},
+  onBatch: (batch: Batch) => void | Promise<void> = () => {},
   onCommit: (error?: unknown) => void = () => {},
 ): Promise<Consumer> {
   const { group, from, to, padding = 0, paddingBytes = 0 } = options
@@ -84,7 +84,7 @@ export function copy(
     maxRecords: options.maxRecords ?? 50,
     from: 'earliest',
     async onBatch(batch) {
-      onBatch(batch)
+      await onBatch(batch)
       const outputs = batch.records.flatMap((input): OutputRecord[] => [
         { topic: to, key: input.key, value: input.value },
         ...Array.from({ length: padding }, () => ({ topic: to, key: input.key, value: pad })),
