@@ -18,13 +18,20 @@ export function createRebuilds(deps: RebuildDeps, onServing: () => Promise<void>
     }
   }
 
+  /** Stages of other processes turn to it with their next write, and so would this one. */
+  function turn(): void {
+    onServing().catch((error: unknown) =>
+      deps.logger.warn({ err: error }, 'The stage turns to the rebuilt index later'),
+    )
+  }
+
   async function run(finish: Awaited<ReturnType<typeof begin>>['finish'], signal: AbortSignal): Promise<void> {
     try {
       const report = await finish(signal, (progress) => {
         view = { ...view!, ...progress }
       })
       view = { ...view!, state: 'done', report }
-      await onServing()
+      turn()
     } catch (error) {
       if (signal.aborted) view = { ...view!, state: 'stopped' }
       else {
