@@ -7,7 +7,7 @@
  * The seed decides the load and the moments of the faults; what the machine makes of them differs from run to run.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -56,6 +56,8 @@ export interface Scenario {
   /** Instances of each process. */
   readonly layout: Readonly<Record<string, number>>
   readonly sessionMs: number
+  /** Whether its faults make the joins read their topics again. */
+  readonly joinsBeginAnew?: boolean
   readonly short: Form
   readonly long: Form
   faults(chaos: Chaos, form: Form): Promise<void>
@@ -208,7 +210,9 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     await requests.finish()
     say(`${faults} faults; waiting until all is quiet`)
     await quiet(backends, say)
-    const verdict = await compareMembership(load.ledger, { broker, codec, catalogue, index })
+    const joinsBeganAnew = scenario.joinsBeginAnew ?? false
+    const verdict = await compareMembership(load.ledger, { broker, codec, catalogue, index }, { joinsBeganAnew })
+    if (verdict.timelines.length > 0) writeFileSync(join(logFolder, 'timelines.txt'), verdict.timelines.join('\n'))
     await progress.stop()
     const exitCodes = await fleet.stop()
     const report = reportOf({

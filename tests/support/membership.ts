@@ -48,6 +48,8 @@ export interface Verdict {
   readonly wrongLetters: readonly string[]
   /** Records of a triplet beyond one, of the same content: allowed. */
   readonly tripletsAgain: number
+  /** What the topics hold of the first uploads with a finding, record by record. */
+  readonly timelines: readonly string[]
 }
 
 export interface MembershipDeps {
@@ -62,10 +64,13 @@ export function isClean({ lost, duplicated, skipped, wrongLetters }: Verdict): b
 }
 
 const PAGE = 1_000
+const TIMELINES = 8
 
+/** @param joinsBeganAnew whether the joins read their topics again, so that all they write comes again. */
 export async function compareMembership(
   ledger: ReadonlyMap<string, LedgerEntry>,
   deps: MembershipDeps,
+  { joinsBeganAnew = false }: { joinsBeganAnew?: boolean } = {},
 ): Promise<Verdict> {
   const findings = { lost: [] as string[], duplicated: [] as string[], skipped: [] as string[] }
   const wrongLetters: string[] = []
@@ -82,7 +87,7 @@ export async function compareMembership(
   }
   await compareCatalogue([...standing, ...whole], undecided, deps.catalogue, findings)
   const tripletsAgain = await compareTriplets(standing, ledger, logs, deps.codec, findings)
-  await compareHops(ledger, logs, deps.codec, findings)
+  await compareHops(ledger, logs, deps.codec, findings, joinsBeganAnew)
   await compareLetters(ledger, logs, deps, findings, wrongLetters)
 
   return {
@@ -94,7 +99,22 @@ export async function compareMembership(
     ...findings,
     wrongLetters,
     tripletsAgain,
+    timelines: timelines(ledger, logs, [...Object.values(findings).flat(), ...wrongLetters]),
   }
+}
+
+function timelines(ledger: ReadonlyMap<string, LedgerEntry>, logs: Logs, findings: readonly string[]): string[] {
+  const ids = [...ledger.keys()].filter((id) => findings.some((finding) => finding.split(/[ :]/).includes(id)))
+  return ids.slice(0, TIMELINES).map((id) => {
+    const records = [...logs.values()].flat().filter(({ key }) => key !== null && splitEmbeddingKey(key)[0] === id)
+    const lines = records
+      .sort((a, b) => a.timestamp - b.timestamp)
+      .map(({ topic, partition, offset, timestamp, value, headers }) => {
+        const what = value === null ? 'tombstone' : `${value.length} bytes`
+        return `${new Date(timestamp).toISOString()} ${topic}/${partition}@${offset} ${what} ${JSON.stringify(headers)}`
+      })
+    return [JSON.stringify(ledger.get(id)), ...lines].join('\n  ')
+  })
 }
 
 type Findings = Record<'lost' | 'duplicated' | 'skipped', string[]>
@@ -260,6 +280,7 @@ async function compareHops(
   logs: Logs,
   codec: Codec,
   { duplicated, skipped }: Findings,
+  joinsBeganAnew: boolean,
 ): Promise<void> {
   const none = { values: 0, tombstones: 0 }
   const soundtracks = new Set<StoredRecord>()
@@ -301,7 +322,9 @@ async function compareHops(
     compare('embed-video', id, of(embeddedVideo).values, of(seen).values)
     compare('embed-video (takedown)', id, of(embeddedVideo).tombstones, of(seen).tombstones)
     const sides = [seen, heard, described].map((counts) => of(counts).tombstones)
-    compare('materialize-triplets (takedown)', id, of(triplets).tombstones, sides[0]! + sides[1]! + sides[2]!)
+    const ended = sides[0]! + sides[1]! + sides[2]!
+    const again = joinsBeganAnew ? Number.POSITIVE_INFINITY : ended
+    compare('materialize-triplets (takedown)', id, of(triplets).tombstones, ended, again)
   }
 }
 

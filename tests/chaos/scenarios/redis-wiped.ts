@@ -11,6 +11,7 @@ export const redisWiped: Scenario = {
   servers: { own: ['redis'] },
   layout: IN_THREE,
   sessionMs: 6_000,
+  joinsBeginAnew: true,
   short: { faults: 2, calmMs: 4_000, outageMs: 0, rate: 15, poisonEvery: 25 },
   long: { faults: 20, calmMs: 20_000, outageMs: 0, rate: 15, poisonEvery: 100 },
   async faults(chaos, { faults, calmMs }) {
