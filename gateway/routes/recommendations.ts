@@ -135,13 +135,15 @@ function toQuery(body: z.infer<typeof querySchema>, requestId: string, requested
 }
 
 async function checkVideo(catalogue: Catalogue, id: string | null): Promise<void> {
-  if (id === null || (await catalogue.video(id))?.features !== undefined) return
+  if (id === null) return
   const status = await catalogue.upload(id)
   if (status?.kind !== 'video') {
     throw new InvalidRequestError('unknown-video', `There is no video ${id}; upload it first`, { status: 404 })
   }
+  const state = stateOf(status)
+  if (state === 'ready') return // its features, which are large, are read where it is answered
   const members = { upload: uploadOf(status) }
-  if (stateOf(status) === 'failed') {
+  if (state === 'failed') {
     const message = `Video ${id} cannot be asked with: ${status.failure?.message}`
     throw new RefusedRequestError('video-failed', message, { status: 422, members })
   }
