@@ -14,7 +14,7 @@ import type { BrokerLogs } from './broker-logs.ts'
 import { settlesWithin } from './settles-within.ts'
 
 /** Values of a batch pass this by one record at most. */
-const MOST_BATCH_BYTES = 16 * 1024 * 1024
+const MOST_BATCH_BYTES = 2 * 1024 * 1024
 
 export interface LaneOptions {
   readonly logs: BrokerLogs

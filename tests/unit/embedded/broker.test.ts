@@ -59,9 +59,9 @@ describe('the embedded broker', () => {
     await broker.close()
   })
 
-  test('a batch holds about 16 MB of values however many records it may have', async () => {
+  test('a batch holds about 2 MB of values however many records it may have', async () => {
     const broker = await openBroker()
-    for (let i = 0; i < 5; i++) await broker.produce(records(8, 0, 1024 * 1024))
+    for (let i = 0; i < 5; i++) await broker.produce(records(8, 0, 128 * 1024))
     const sizes: number[] = []
     const done = signal()
     await broker.consume({
