@@ -5,10 +5,7 @@ import type { Broker } from '../ports/broker.ts'
 import type { Catalogue, Page } from '../ports/catalogue.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { MediaStore } from '../ports/media.ts'
-import type { VectorIndex } from '../ports/vector-index.ts'
-import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { TRIPLET_SIDES } from '../processors/materialize-triplets/materialize-triplets.ts'
-import { groupOf } from '../runtime/run-processor.ts'
 import { uploadsReceived } from '../topics/topics.ts'
 
 const HOUR_MS = 3_600_000
@@ -16,11 +13,11 @@ const HOUR_MS = 3_600_000
 const MEDIA_UNUSED_MS = HOUR_MS
 const JOIN_EXPIRES_MS = 7 * 24 * HOUR_MS
 const PAGE = 500
+const MEDIA_URI = /media:[0-9a-f]{64}/g
 
 interface Deps {
   readonly broker: Broker
   readonly catalogue: Catalogue
-  readonly index: VectorIndex
   readonly mediaStore: MediaStore
   readonly joins: JoinState
   readonly registry: Registry
@@ -57,29 +54,42 @@ export function startHousekeeping(deps: Deps): { stop(): Promise<void> } {
 export async function keepHouse({
   broker,
   catalogue,
-  index,
   mediaStore,
   joins,
   logger,
   now,
 }: Omit<Deps, 'registry'>): Promise<void> {
   const expired = await joins.expire(TRIPLET_SIDES, now() - JOIN_EXPIRES_MS)
-  const media = (await isUpToDate(broker, index)) ? await sweepMedia(catalogue, mediaStore) : 0
+  const media = await sweepMedia(broker, catalogue, mediaStore)
   if (media + expired > 0) logger.info({ media, joins: expired }, 'Media of removed uploads and expired joins are gone')
 }
 
-/** Only a catalogue that knows every upload can tell what nobody uses. */
-async function isUpToDate(broker: Broker, index: VectorIndex): Promise<boolean> {
-  const group = groupOf(indexEmbeddings.name, await index.generation())
-  const lags = await broker.lag(group, [uploadsReceived.name])
-  return lags.every(({ lagRecords }) => lagRecords === 0)
-}
-
-async function sweepMedia(catalogue: Catalogue, mediaStore: MediaStore): Promise<number> {
+/**
+ * In use is what any upload names that stands on its topic, and what the catalogue knows from before the topic kept them
+ * all. So neither a catalogue that lags nor one that was wiped takes media with it.
+ */
+async function sweepMedia(broker: Broker, catalogue: Catalogue, mediaStore: MediaStore): Promise<number> {
   const used = new Set<string>()
+  for await (const uri of mediaOnTopic(broker)) used.add(uri)
   for await (const { upload } of all((options) => catalogue.listTracks(options))) if (upload) used.add(upload.media.uri)
   for await (const { upload } of all((options) => catalogue.listVideos(options))) if (upload) used.add(upload.media.uri)
   return mediaStore.sweep((uri) => used.has(uri), MEDIA_UNUSED_MS)
+}
+
+/** Text lies in Avro as it is: a record names its media also where its schema is lost. */
+async function* mediaOnTopic(broker: Broker): AsyncGenerator<string> {
+  const { name, partitions } = uploadsReceived
+  for (let partition = 0; partition < partitions; partition++) {
+    for (let offset = 0; ; ) {
+      const records = await broker.read(name, partition, offset, PAGE)
+      for (const { value } of records)
+        yield* Buffer.from(value ?? [])
+          .toString('latin1')
+          .match(MEDIA_URI) ?? []
+      if (records.length === 0) break
+      offset = records.at(-1)!.offset + 1
+    }
+  }
 }
 
 async function* all<T>(list: (options: { after?: string; limit: number }) => Promise<Page<T>>): AsyncGenerator<T> {

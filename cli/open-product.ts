@@ -173,7 +173,7 @@ export async function openProduct(
       running.push({ stage: runProcessor({ ...options, ...follows, processor }), processor })
     }
     if (wanted === 'all' || given.keepsHouse === true) {
-      opened(startHousekeeping({ broker, catalogue, index, mediaStore, joins, registry, logger, now }), (house) =>
+      opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>
         house.stop(),
       )
     }

@@ -35,7 +35,7 @@ export function createRebuilds(deps: RebuildDeps, onServing: () => Promise<void>
     } catch (error) {
       if (signal.aborted) view = { ...view!, state: 'stopped' }
       else {
-        deps.logger.error({ err: error }, 'The index could not be rebuilt; what served goes on serving')
+        deps.logger.warn({ err: error }, 'The index could not be rebuilt; what served goes on serving')
         const code = error instanceof CuestreamError ? error.code : 'internal'
         view = { ...view!, state: 'failed', failure: { code, message: (error as Error).message } }
       }

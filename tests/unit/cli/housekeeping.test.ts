@@ -6,13 +6,13 @@ import { pino } from 'pino'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { openCatalogue } from '../../../adapters/embedded/catalogue.ts'
 import { openJoinState } from '../../../adapters/embedded/join-state.ts'
-import { openVectorIndex } from '../../../adapters/embedded/vector-index.ts'
+import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
 import { keepHouse } from '../../../cli/housekeeping.ts'
 import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { JoinState } from '../../../ports/join-state.ts'
 import type { MediaStore, StoredMedia } from '../../../ports/media.ts'
-import type { VectorIndex } from '../../../ports/vector-index.ts'
+import { createCodec } from '../../../runtime/codec.ts'
 import { uploadsReceived } from '../../../topics/topics.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
@@ -23,16 +23,16 @@ describe('housekeeping', () => {
   const now = Date.now
   const logger = pino({ level: 'silent' })
   let [broker, catalogue, mediaStore, joins] = [] as unknown as [EmbeddedBroker, Catalogue, MediaStore, JoinState]
-  let index: VectorIndex
+  let registry: EmbeddedSchemaRegistry
   before(async () => {
+    registry = new EmbeddedSchemaRegistry({ dataFolder: folder })
     broker = await EmbeddedBroker.open({ dataFolder: folder })
     await broker.ensureTopics([uploadsReceived])
     catalogue = openCatalogue({ folder: join(folder, 'catalogue') })
     mediaStore = await openFileMediaStore({ folder: join(folder, 'media') })
     joins = openJoinState(join(folder, 'joins'))
-    index = await openVectorIndex({ folder: join(folder, 'index') })
   })
-  after(() => Promise.all([broker.close(), catalogue.close(), joins.close(), index.close()]))
+  after(() => Promise.all([registry.close(), broker.close(), catalogue.close(), joins.close()]))
 
   const put = (text: string) =>
     mediaStore.put(
@@ -59,7 +59,7 @@ describe('housekeeping', () => {
     rights: { licence: null, territories: [], explicit: false },
     receivedAt: 1,
   })
-  const run = () => keepHouse({ broker, catalogue, index, mediaStore, joins, logger, now })
+  const run = () => keepHouse({ broker, catalogue, mediaStore, joins, logger, now })
 
   test('media that no upload uses any more are removed, and used or young ones stay', async () => {
     const used = await putLongAgo('used')
@@ -75,16 +75,16 @@ describe('housekeeping', () => {
     )
   })
 
-  test('while the catalogue does not know every upload yet, no media are removed', async () => {
+  test('media of an upload that stands are kept though the catalogue does not know it: it lags, or was wiped', async () => {
     const { media, path } = await putLongAgo('waiting')
-    const [position] = await broker.produce([
-      { topic: uploadsReceived.name, key: 'waiting', value: Buffer.from(media.uri) },
-    ])
+    const codec = createCodec(registry)
+    const value = await codec.encode(uploadsReceived, uploadOf('waiting', media))
+    await broker.produce([{ topic: uploadsReceived.name, key: 'waiting', value }])
     await run()
     assert.ok(existsSync(path))
-    await broker.seek('index-embeddings', uploadsReceived.name, position!.partition, position!.offset + 1)
+    await broker.produce([{ topic: uploadsReceived.name, key: 'waiting', value: null }])
     await run()
-    assert.ok(!existsSync(path))
+    assert.ok(!existsSync(path), 'once it is taken down, they go')
   })
 
   test('a join that has waited for a week expires, a younger one does not', async () => {
