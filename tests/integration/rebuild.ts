@@ -5,7 +5,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { pino } from 'pino'
-import { openProduct, type Product } from '../../cli/open-product.ts'
+import { connectApi } from '../../cli/api-client.ts'
+import type { Product } from '../../cli/open-product.ts'
+import { type Service, startService } from '../../cli/service.ts'
 import { unpackFloats } from '../../model/features.ts'
 import type { IndexKind } from '../../ports/vector-index.ts'
 import { indexEmbeddings } from '../../processors/index-embeddings/index-embeddings.ts'
@@ -29,23 +31,28 @@ const WITHIN_MS = 180_000
 export function rebuildTests(engines: string, settings: () => Promise<Record<string, string>>, rate: number): void {
   describe(`a rebuild of the index on ${engines}`, () => {
     const dataFolder = temporaryFolder()
+    let service: Service
     let product: Product
     let load: Load
     let env: Record<string, string>
-    const open = (stages: 'all' | []) => {
-      const config = loadConfig({ env, flags: { dataFolder, logLevel: 'silent' } })
+    const open = async (stages: 'all' | []) => {
+      const config = loadConfig({ env, flags: { dataFolder, port: '0', logLevel: 'silent' } })
       const logger = pino({ level: process.env.TEST_LOG ?? 'silent' })
-      return openProduct(config, { logger, stages, profile: standInProfile, decoder: standInDecoder })
+      return startService(config, { logger, stages, profile: standInProfile, decoder: standInDecoder })
+    }
+    const start = async () => {
+      service = await open('all')
+      product = service.product
     }
     before(async () => {
       env = await settings()
-      product = await open('all')
+      await start()
       load = startLoad({ ...product, seed: `rebuild on ${engines}`, rate, poisonEvery: 12 })
       await until('the first uploads', async () => load.acknowledged() >= UPLOADS_FIRST)
     })
     after(async () => {
       await load.abandon()
-      await product.close()
+      await service.close()
     })
 
     const nameOf = async (kind: IndexKind) => ({ kind, release: (await product.catalogue.currentRelease())! })
@@ -166,35 +173,43 @@ export function rebuildTests(engines: string, settings: () => Promise<Record<str
     })
 
     test('that is stopped leaves what serves, and another may begin', async () => {
+      const api = connectApi(service.url)
       const before = await product.index.generation()
-      await product.rebuilds.start([])
-      await assert.rejects(product.rebuilds.start([]), { code: 'rebuild-running', status: 409 })
-      assert.equal((await product.rebuilds.stop())?.state, 'stopped')
+      assert.equal((await api.startRebuild([])).state, 'running')
+      await assert.rejects(api.startRebuild([]), { code: 'rebuild-running' })
+      assert.equal((await api.stopRebuild()).state, 'stopped')
       assert.equal(await product.index.generation(), before)
       await compare()
-      await product.rebuilds.start(['earliest'])
+      await api.startRebuild(['earliest'])
       assert.equal((await ended()).state, 'done')
-      assert.notEqual(await product.index.generation(), before)
+      const { state, doneRecords, totalRecords, report } = await api.rebuild()
+      assert.equal(state, 'done')
+      assert.ok(doneRecords > 0 && doneRecords === totalRecords)
+      assert.equal(await product.index.generation(), report!.generation)
+      assert.notEqual(report!.generation, before)
       await compare()
     })
 
     test('that began too late to find every embedding is refused with numbers and names, and what serves stays', async () => {
+      const api = connectApi(service.url)
       const before = await product.index.generation()
-      await product.rebuilds.start([new Date(Date.now() + 60_000).toISOString()])
-      const { state, failure } = await ended()
+      await api.startRebuild([new Date(Date.now() + 60_000).toISOString()])
+      await ended()
+      const { state, failure } = await api.rebuild()
       assert.deepEqual([state, failure?.code], ['failed', 'rebuild-incomplete'])
       assert.match(failure!.message, /music\/\S+ 0 of \d+, video\/\S+ 0 of \d+/)
       assert.equal(await product.index.generation(), before)
       await compare()
-      await assert.rejects(product.rebuilds.start(['no.such.topic/0/5']), { code: 'bad-position', status: 400 })
-      await assert.rejects(product.rebuilds.start(['yesterday']), { code: 'bad-position' })
-      assert.equal((await product.rebuilds.stop())?.state, 'failed', 'nothing runs')
+      await assert.rejects(api.startRebuild(['no.such.topic/0/5']), { code: 'bad-position' })
+      await assert.rejects(api.startRebuild(['yesterday']), { code: 'bad-position' })
+      assert.equal((await api.stopRebuild()).state, 'failed', 'nothing runs')
     })
 
     test('is there after a restart, and nothing is replayed again', async () => {
       const generation = await product.index.generation()
-      await product.close()
-      product = await open('all')
+      await service.close()
+      await start()
+      await assert.rejects(connectApi(service.url).rebuild(), { code: 'no-rebuild' })
       assert.equal(await product.index.generation(), generation)
       await quiet()
       await compare()
@@ -203,11 +218,11 @@ export function rebuildTests(engines: string, settings: () => Promise<Record<str
     if (engines === 'the real engines') {
       test('by a process that runs no stage is followed by the stages of another', async () => {
         const other = await open([])
-        await other.rebuilds.start([])
+        await other.product.rebuilds.start([])
         const { state, report } = await until(
           'the rebuild',
           async () => {
-            const view = other.rebuilds.view()
+            const view = other.product.rebuilds.view()
             return view?.state !== 'running' && view
           },
           WITHIN_MS,
