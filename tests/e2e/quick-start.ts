@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { connectApi } from '../../cli/api-client.ts'
 import { type ProductProcess, runCommand, startProduct } from '../support/product-process.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
+import { until } from '../support/until.ts'
 
 /** @param settings of the engines that it runs on, as environment. */
 export function quickStart(engines: string, settings: () => Promise<Record<string, string>>): void {
@@ -31,9 +32,13 @@ export function quickStart(engines: string, settings: () => Promise<Record<strin
     }
 
     test('a second start has everything and processes nothing again', async () => {
-      const { counts, stages } = await connectApi(product.url).pipeline()
+      const api = connectApi(product.url)
+      const { counts } = await api.pipeline()
       assert.deepEqual(counts, { tracks: 28, videos: 6, uploads: 34, failed: 0 })
-      for (const stage of stages) assert.equal(stage.state, 'running', stage.name)
+      await until('every stage to run', async () => {
+        const { stages } = await api.pipeline()
+        return stages.length > 0 && stages.every(({ state, lagRecords }) => state === 'running' && lagRecords === 0)
+      })
       for (const topic of ['uploads.received.v1', 'music.features.v1', 'video.features.v1', 'music.embedded.v1']) {
         assert.equal(await records(topic), 0, topic)
       }
