@@ -39,6 +39,7 @@ for (const scenario of wanted) {
   })
   say(summaryLine(report))
   for (const failure of report.failures) say(`  ${failure}`)
+  for (const [what, count] of Object.entries({ ...report.crashes, ...report.errors })) say(`  ${count} × ${what}`)
   if (!existsSync(`${values.out}.md`)) appendFileSync(`${values.out}.md`, `${TABLE_HEAD}\n`)
   appendFileSync(`${values.out}.md`, `${tableRow(report)}\n`)
   appendFileSync(`${values.out}.jsonl`, `${JSON.stringify(report)}\n`)

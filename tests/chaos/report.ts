@@ -32,6 +32,8 @@ export interface Seen {
   readonly deadlineMs: number
   /** By slot, at the orderly end. */
   readonly exitCodes: ReadonlyMap<string, number | string>
+  /** What the processes logged at error and above, or printed as they died, with how often. */
+  readonly errors: Readonly<Record<string, number>>
 }
 
 export interface Report {
@@ -66,6 +68,7 @@ export interface Report {
   readonly refusals: Readonly<Record<string, number>>
   /** Processes that ended by themselves, by slot and code. */
   readonly crashes: Readonly<Record<string, number>>
+  readonly errors: Readonly<Record<string, number>>
   readonly figures: Readonly<Record<string, number | string>>
   /** What must not be, in words; the first of each kind. */
   readonly failures: readonly string[]
@@ -136,6 +139,7 @@ export function reportOf(seen: Seen): Report {
     slowestUploadMs: Math.round(seen.slowestUploadMs),
     refusals: Object.fromEntries(seen.refusals),
     crashes: crashesOf(seen.fleet.exits),
+    errors: seen.errors,
     figures: seen.figures,
     failures: [
       ...findings,

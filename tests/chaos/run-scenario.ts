@@ -28,6 +28,7 @@ import { topics } from '../../topics/topics.ts'
 import { inTime } from '../conformance/deadline.ts'
 import { type ChaosServers, type ServerNeeds, startChaosServers } from '../support/chaos-servers.ts'
 import { type Fleet, type Slot, startFleet } from '../support/fleet.ts'
+import { errorsIn } from '../support/fleet-logs.ts'
 import { openGroupMembers } from '../support/group-members.ts'
 import { compareMembership } from '../support/membership.ts'
 import { watchProgress } from '../support/progress.ts'
@@ -236,6 +237,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
       requests: requests.requests,
       deadlineMs: DEADLINE_MS,
       exitCodes,
+      errors: errorsIn(logFolder),
     })
     endedWell = report.failures.length === 0
     return report
