@@ -18,8 +18,11 @@ export interface Codec {
 
 const MAGIC = 0
 const HEADER_BYTES = 5
+const SCRATCH_BYTES = 64 * 1024
 
 export function createCodec(registry: SchemaRegistry): Codec {
+  /** Most records are written here first, for their length is known only then. */
+  const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
   const types = new Map<AvroSchema, avro.Type>()
   const writerIds = new Map<string, Promise<number>>()
   /** By what is read, and the id of what was written. */
@@ -33,6 +36,15 @@ export function createCodec(registry: SchemaRegistry): Codec {
       resolvers.set(type, new Map())
     }
     return type
+  }
+
+  /** @returns the record behind room for the header. */
+  function written(type: avro.Type, value: unknown): Buffer {
+    const end = type.encode(value, scratch, HEADER_BYTES)
+    const bytes = end < 0 ? Buffer.allocUnsafeSlow(SCRATCH_BYTES - end) : Buffer.allocUnsafe(end) // −end: what was missing
+    if (end < 0) type.encode(value, bytes, HEADER_BYTES)
+    else scratch.copy(bytes, 0, 0, end)
+    return bytes
   }
 
   /** Caches what succeeds; a failure is asked again next time. */
@@ -61,15 +73,12 @@ export function createCodec(registry: SchemaRegistry): Codec {
     async encode(topic, value) {
       const type = typeOf(topic.schema)
       const id = await remember(writerIds, topic.name, () => waitable(registry.register(topic.subject, topic.schema)))
-      const problems: string[] = []
-      if (!type.isValid(value, { errorHook: (path, any) => problems.push(`${path.join('.')} = ${preview(any)}`) })) {
-        throw new TypeError(`A record for ${topic.name} does not fit its schema: ${problems.slice(0, 5).join('; ')}`)
+      if (!type.isValid(value)) {
+        throw new TypeError(`A record for ${topic.name} does not fit its schema: ${problemsOf(type, value)}`)
       }
-      const body = type.toBuffer(value)
-      const bytes = Buffer.allocUnsafe(HEADER_BYTES + body.length)
+      const bytes = written(type, value)
       bytes.writeUInt8(MAGIC, 0)
       bytes.writeInt32BE(id, 1)
-      body.copy(bytes, HEADER_BYTES)
       return bytes
     },
 
@@ -106,6 +115,12 @@ async function waitable<T>(asked: Promise<T>): Promise<T> {
     if (error instanceof SetupError) throw new OutageError(error.code, error.message, { cause: error })
     throw error
   }
+}
+
+function problemsOf(type: avro.Type, value: unknown): string {
+  const problems: string[] = []
+  type.isValid(value, { errorHook: (path, any) => problems.push(`${path.join('.')} = ${preview(any)}`) })
+  return problems.slice(0, 5).join('; ')
 }
 
 function reason(cause: unknown): string {

@@ -229,11 +229,12 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
 
   /** The next records that may be handled at the same time: as many as follow each other and have keys of their own. */
   function chunkFrom(records: readonly StoredRecord[], start: number): StoredRecord[] {
-    const { concurrency = 1, orderBy = (key: string) => key } = processor
+    const { concurrency = 1, orderBy } = processor
+    if (concurrency === 1) return records.slice(start, start + 1)
     const keys = new Set<string>()
     const chunk: StoredRecord[] = []
     for (const record of records.slice(start, start + concurrency)) {
-      const key = orderBy(record.key ?? '')
+      const key = orderBy?.(record.key ?? '') ?? record.key ?? ''
       if (keys.has(key)) break
       keys.add(key)
       chunk.push(record)

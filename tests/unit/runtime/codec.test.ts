@@ -126,6 +126,17 @@ describe('a record on a topic', () => {
     assert.deepEqual({ ...(await codec.decode(uploadsRemoved, bytes)) }, removed)
   })
 
+  test('records of every length come back as they were', async () => {
+    for (const length of [0, 1, 63, 64, 65_000, 65_505, 65_520, 65_536, 66_000, 1_000_000]) {
+      const value = { ...removed, reason: 'é'.repeat(length / 2) + 'x'.repeat(length % 2) }
+      const bytes = await codec.encode(uploadsRemoved, value)
+      assert.deepEqual({ ...(await codec.decode(uploadsRemoved, bytes)) }, value)
+    }
+    const all = await Promise.all(['a', 'b'].map((uploadId) => codec.encode(uploadsRemoved, { ...removed, uploadId })))
+    const ids = await Promise.all(all.map(async (bytes) => (await codec.decode(uploadsRemoved, bytes)).uploadId))
+    assert.deepEqual(ids, ['a', 'b'])
+  })
+
   test('asking for some fields registers no schema that lacks the others', async () => {
     const bytes = await codec.encode(onlyFields(uploadsRemoved, ['kind']) as typeof uploadsRemoved, removed)
     assert.deepEqual({ ...(await codec.decode(uploadsRemoved, bytes)) }, removed)
