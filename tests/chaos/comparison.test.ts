@@ -98,13 +98,13 @@ describe('the comparison by sets', () => {
     const [tagged] = await recordsOf(musicTagged.name, id)
     await product.broker.produce([{ topic: musicTagged.name, key: id, value: tagged!.value }])
     found((await compare()).duplicated, `analyse-music: ${id} has 2 outputs of 1 inputs`)
-    const [upload] = await recordsOf(uploadsReceived.name, id)
-    // Addressed to one stage, so the others pass it by.
+    // Addressed to a stage that there is not: all pass it by.
     const headers = { 'redrive-for': 'nobody' }
-    for (const _ of [1, 2]) {
-      await product.broker.produce([{ topic: uploadsReceived.name, key: id, value: upload!.value, headers }])
-    }
-    found((await compare()).skipped, `analyse-music: ${id} has 2 outputs of 3 inputs`)
+    await product.broker.produce([
+      { topic: musicTagged.name, key: id, value: tagged!.value, headers },
+      { topic: musicTagged.name, key: id, value: tagged!.value, headers },
+    ])
+    found((await compare()).skipped, `describe-music: ${id} has `)
   })
 
   test('a triplet that comes again is counted, and one of other content is a finding', async () => {
@@ -126,7 +126,7 @@ describe('the comparison by sets', () => {
     const [record] = await recordsOf(uploadsReceived.name, id)
     const error = new Error('It broke')
     await product.broker.produce([deadLetterRecord(record!, { stage: 'analyse-video', error, attempts: 1, at: 1 })])
-    const bytes = [...load.ledger.values()].find(({ poison }) => poison === 'media-silent')!
+    const bytes = [...load.ledger.values()].find(({ poison }) => poison === 'undecodable')!
     const [poison] = await recordsOf(uploadsReceived.name, bytes.id)
     await product.broker.produce([
       { topic: uploadsReceived.name, key: bytes.id, value: poison!.value, headers: { 'redrive-for': 'nobody' } },
