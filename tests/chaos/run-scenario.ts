@@ -253,8 +253,8 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
 
 /** Kills what runs in a slot and waits until its stages commit again. */
 export async function killAndRecover(chaos: Chaos, slot: Slot): Promise<void> {
-  const sinceMs = performance.now()
   await slot.kill()
+  const sinceMs = performance.now()
   await chaos.struck(slot.what === 'gateway' ? [] : slot.what.split(','), sinceMs)
 }
 

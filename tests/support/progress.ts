@@ -21,6 +21,7 @@ export interface Progress {
 }
 
 interface Sample {
+  readonly askedAtMs: number
   readonly atMs: number
   readonly partitions: ReadonlyMap<number, PartitionLag>
 }
@@ -35,8 +36,9 @@ export function watchProgress(
 
   async function look(stage: string): Promise<void> {
     const { group, topic } = watched[stage]!
+    const askedAtMs = performance.now()
     const lags = await broker.lag(await group(), [topic])
-    const sample = { atMs: performance.now(), partitions: new Map(lags.map((lag) => [lag.partition, lag])) }
+    const sample = { askedAtMs, atMs: performance.now(), partitions: new Map(lags.map((lag) => [lag.partition, lag])) }
     const known = samples.get(stage)!
     known.push(sample)
     if (known.length > 2_000) known.splice(0, 500)
@@ -64,22 +66,20 @@ export function watchProgress(
   return {
     recovered(stage, sinceMs, withinMs) {
       return until(`${stage} to commit again`, withinMs + performance.now() - sinceMs, () => {
-        const all = samples.get(stage)!
-        const before = all.findLast(({ atMs }) => atMs <= sinceMs)
-        const since = all.filter(({ atMs }) => atMs > sinceMs)
-        const base = before ?? since[0]
-        if (base === undefined) return undefined
-        // What waited at the fault; where nothing did, what was the first to wait after it.
+        // From the first look that began after the fault: what was committed before is no recovery.
+        const since = samples.get(stage)!.filter(({ askedAtMs }) => askedAtMs >= sinceMs)
+        const base = since[0]?.partitions
+        // What waited then; where nothing did, what was the first to wait.
         let waiting: number[] = []
-        for (const { atMs, partitions } of [base, ...since]) {
+        for (const { atMs, partitions } of since) {
           if (waiting.length === 0) {
             waiting = [...partitions.values()]
               .filter(({ lagRecords }) => lagRecords > 0)
               .map(({ partition }) => partition)
           }
           const moved = (partition: number) =>
-            partitions.get(partition)!.committedOffset > (base.partitions.get(partition)?.committedOffset ?? 0)
-          if (atMs > sinceMs && waiting.length > 0 && waiting.every(moved)) return atMs - sinceMs
+            partitions.get(partition)!.committedOffset > (base?.get(partition)?.committedOffset ?? 0)
+          if (waiting.length > 0 && waiting.every(moved)) return atMs - sinceMs
         }
         return undefined
       })

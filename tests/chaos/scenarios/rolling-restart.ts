@@ -32,8 +32,8 @@ export const rollingRestart: Scenario = {
       for (const stage of ALL_STAGES) {
         for (const slot of fleet.of(stage)) {
           await moment(calmMs)
-          const sinceMs = performance.now()
           const code = await slot.terminate()
+          const sinceMs = performance.now()
           if (code !== 0) wrong(`${slot.name} ended with ${code} when it was told to`)
           await slot.up()
           await struck([stage], sinceMs)

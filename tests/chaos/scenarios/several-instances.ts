@@ -22,8 +22,8 @@ export const severalInstances: Scenario = {
       if (random() < 0.5) await killAndRecover(chaos, slot)
       else {
         // One goes for good, −9 or in order, and another comes: a node is drained.
-        const sinceMs = performance.now()
         await slot.remove(random() < 0.5 ? 'SIGKILL' : 'SIGTERM')
+        const sinceMs = performance.now()
         fleet.add(slot.what)
         await struck([slot.what], sinceMs)
       }
