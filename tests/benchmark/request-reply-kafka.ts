@@ -3,11 +3,12 @@
  * tracks in the same index, with the same search effort. The product fetches more candidates than asked, rescores them
  * exactly and counts all matches besides.
  *
- *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 10] [--rounds 3] [--instances 1]
+ *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 8] [--rounds 5] [--instances 1]
  *
- * The capacity is measured first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at 50 and 80 %
- * of it, whether or not those before were answered, and latencies count from the intended time. Both sides get the same
- * arrivals, by turns. `--instances 0` answers in this process, which also asks; else in so many processes of their own.
+ * Each round measures the capacity first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at 50
+ * and 80 % of it, whether or not those before were answered, and latencies count from the intended time. Both sides get
+ * the same arrivals, by turns; figures are medians over the rounds. `--instances 0` answers in this process, which also
+ * asks; else so many processes of their own answer.
  */
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
@@ -20,7 +21,7 @@ import type { RecommendationRequested } from '../../schemas/types.ts'
 import { closedLoop, median, openLoopMs, poissonArrivals, quantile, readOptions, report } from './measure.ts'
 import { openServiceProduct } from './service-product.ts'
 
-const options = readOptions({ tracks: 10_000, seconds: 10, rounds: 3, instances: '1', seed: 1 })
+const options = readOptions({ tracks: 10_000, seconds: 8, rounds: 5, instances: '1', seed: 1 })
 const LIMIT = 10
 /** As the product searches. */
 const EF_RUNTIME = 200
@@ -67,20 +68,32 @@ try {
     product: (i: number) => client.request(query(i), DEADLINE_MS),
   }
   for (const work of Object.values(sides)) await closedLoop({ width: 16, seconds: 3, work }) // warms up
-  const capacity = await closedLoop({ width: 64, seconds: 5, work: sides.product })
 
+  const capacities: number[] = []
+  const measured = new Map<string, number[][]>()
+  for (let round = 0; round < options.rounds; round++) {
+    const capacity = await closedLoop({ width: 64, seconds: 3, work: sides.product })
+    capacities.push(capacity)
+    for (const load of loads) {
+      const arrivals = poissonArrivals(load * capacity, options.seconds, random)
+      for (const side of ['direct', 'product'] as const) {
+        const key = `${side}_${load * 100}`
+        measured.set(key, [...(measured.get(key) ?? []), await openLoopMs(arrivals, sides[side])])
+      }
+    }
+  }
+
+  const capacity = median(capacities)
   const rows = [['load', 'requests/s', 'side', ...Object.keys(shares).map((share) => `${share} ms`)]]
   const figures: Record<string, number> = { capacity }
   for (const load of loads) {
-    const rounds = { direct: [] as number[][], product: [] as number[][] }
-    for (let round = 0; round < options.rounds; round++) {
-      const arrivals = poissonArrivals(load * capacity, options.seconds, random)
-      for (const side of ['direct', 'product'] as const) rounds[side].push(await openLoopMs(arrivals, sides[side]))
-    }
     for (const side of ['direct', 'product'] as const) {
-      const ms = Object.values(shares).map((share) => median(rounds[side].map((round) => quantile(round, share))))
+      const key = `${side}_${load * 100}`
+      const ms = Object.values(shares).map((share) => {
+        return median(measured.get(key)!.map((round) => quantile(round, share)))
+      })
       rows.push([`${load * 100} %`, (load * capacity).toFixed(0), side, ...ms.map((figure) => figure.toFixed(1))])
-      for (const [i, share] of Object.keys(shares).entries()) figures[`${side}_${load * 100}_${share}_ms`] = ms[i]!
+      for (const [i, share] of Object.keys(shares).entries()) figures[`${key}_${share}_ms`] = ms[i]!
     }
   }
   const allowedMs = 1.5 * figures.direct_50_p99_ms! + 15
