@@ -203,7 +203,9 @@ function quantile(values: readonly number[], q: number): number {
 }
 
 /** A process grows while it warms up. */
-const WARM_MS = 10_000
+const WARM_MS = 30_000
+/** Successors are compared by what they take between these ages. */
+const YOUNG_MS = [3_000, 10_000] as const
 /** Samples at either end that a growth is told from. */
 const ENDS = 8
 
@@ -226,7 +228,7 @@ function rssOf(samples: readonly RssSample[]): Rss {
   }
   for (const [slot, all] of groups(samples, ({ slot }) => slot)) {
     if (new Set(all.map(({ pid }) => pid)).size < 4) continue
-    const young = all.filter(({ ageMs }) => ageMs > 3_000 && ageMs <= WARM_MS)
+    const young = all.filter(({ ageMs }) => ageMs > YOUNG_MS[0] && ageMs <= YOUNG_MS[1])
     const half = Math.floor(young.length / 2)
     grown(`successors of ${slot}`, young.slice(0, half), young.slice(half))
   }
