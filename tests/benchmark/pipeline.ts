@@ -28,14 +28,13 @@ import { median, readOptions, report } from './measure.ts'
 import { countProgress, observedBroker, type Pace } from './observed-broker.ts'
 import { startRawLoop } from './raw-loop.ts'
 import { featuresOfThreeMinutes, stubTowers, tagsOfThreeMinutes, trackId } from './sample-records.ts'
+import { dropTopics } from './service-product.ts'
 
 const options = readOptions({ rounds: 5, records: 60_000, large: 3_000, only: '' })
 const { kafkaBrokers: brokers, schemaRegistryUrl: url } = await testServices()
 const prefix = `benchmark-${randomBytes(4).toString('hex')}.`
 const logger = pino({ level: 'warn' }, pino.destination(2))
 const kafka = new Kafka({ brokers, clientId: 'benchmark', logLevel: logLevel.NOTHING })
-const admin = kafka.admin()
-await admin.connect()
 const broker = await openKafkaBroker({ brokers, clientId: 'benchmark', logger, onError: (err) => logger.warn({ err }) })
 const registry = openConfluentRegistry({ url })
 const codec = createCodec(registry)
@@ -85,8 +84,7 @@ try {
 } finally {
   await broker.close()
   await registry.close()
-  await admin.deleteTopics({ topics: (await admin.listTopics()).filter((name) => name.startsWith(prefix)) })
-  await admin.disconnect()
+  await dropTopics(brokers, prefix)
 }
 
 async function measure({ name, records, input, value, stage }: Case) {

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kafka, logLevel } from 'kafkajs'
 import { pino } from 'pino'
-import { createClient } from 'redis'
 import { openProduct, type Product } from '../../cli/open-product.ts'
 import { loadConfig } from '../../runtime/config.ts'
+import { eraseRedis } from '../support/erase-redis.ts'
 import { type Fleet, startFleet } from '../support/fleet.ts'
 import { onServices } from '../support/on-services.ts'
 import { standInDecoder } from '../support/stand-in-media.ts'
@@ -45,7 +45,7 @@ export async function openServiceProduct(options: {
     async close() {
       await fleet.stop()
       await product.close()
-      await dropKeys(config.redisUrl!, config.redisKeyPrefix)
+      await eraseRedis(config.redisUrl!, config.redisKeyPrefix)
       await dropTopics(config.kafkaBrokers, config.kafkaPrefix)
       rmSync(folder, { recursive: true, force: true })
     },
@@ -61,15 +61,4 @@ export async function dropTopics(brokers: readonly string[], prefix: string): Pr
   const own = groups.map(({ groupId }) => groupId).filter((group) => group.startsWith(prefix))
   if (own.length > 0) await admin.deleteGroups(own).catch(() => {}) // one that is still leaving stays
   await admin.disconnect()
-}
-
-async function dropKeys(url: string, prefix: string): Promise<void> {
-  const redis = createClient({ url })
-  await redis.connect()
-  const indexes = (await redis.ft._list()).filter((name) => name.startsWith(prefix))
-  for (const index of indexes) await redis.ft.dropIndex(index)
-  const keys: string[] = []
-  for await (const key of redis.scanIterator({ MATCH: `${prefix}*`, COUNT: 1_000 })) keys.push(key)
-  for (let i = 0; i < keys.length; i += 1_000) await redis.unlink(keys.slice(i, i + 1_000))
-  await redis.quit()
 }
