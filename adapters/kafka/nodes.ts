@@ -36,7 +36,8 @@ interface MetadataResponse {
 }
 
 const COORDINATOR_TYPES = { group: 0, transaction: 1 } as const
-const CONNECTED_WITHIN_MS = 10_000
+/** A node that takes longer to connect, or to say what any node can say, is passed over. */
+const ANSWERS_WITHIN_MS = 4_000
 const UNKNOWN_TOPIC = 3
 const INVALID_TOPIC = 17
 
@@ -47,7 +48,6 @@ export class Nodes {
   readonly #layouts = new Map<string, TopicLayout>()
   readonly #coordinators = new Map<string, number>()
   #seed: KafkaNode | undefined
-  #nextSeed = 0
   #controller: number | undefined
   #closed = false
 
@@ -77,19 +77,21 @@ export class Nodes {
   }
 
   async #connectSeed(last: unknown): Promise<KafkaNode> {
+    const turn = turnOf(this.#options)
     for (let tries = 0; tries < this.#seeds.length; tries++) {
-      const address = this.#seeds[this.#nextSeed % this.#seeds.length]!
+      const address = this.#seeds[turn.next % this.#seeds.length]!
       try {
         if (this.#seed?.isAt(address) !== true) {
           this.#seed?.drop()
           this.#seed = this.#open(address)
         }
-        await this.#seed.connect()
-        return this.#seed
+        const seed = this.#seed // while it connects it may become one of the nodes
+        await seed.connect()
+        return seed
       } catch (error) {
         if (!isAway(error)) throw error
         last = error
-        this.#nextSeed++
+        turn.next++
       }
     }
     const where = this.#options.brokers.join(', ')
@@ -122,9 +124,10 @@ export class Nodes {
   async coordinator(kind: keyof typeof COORDINATOR_TYPES, id: string): Promise<KafkaNode> {
     const known = this.#coordinators.get(`${kind} ${id}`)
     if (known !== undefined) return this.node(known)
-    const any = await this.any()
     const request = { groupId: id, coordinatorType: COORDINATOR_TYPES[kind] }
-    const { coordinator } = await any.call<{ coordinator: Address & { nodeId: number } }>('GroupCoordinator', request)
+    const { coordinator } = await this.#askAny((any) =>
+      any.call<{ coordinator: Address & { nodeId: number } }>('GroupCoordinator', request),
+    )
     if (!this.#nodes.has(coordinator.nodeId)) await this.refresh([])
     this.#coordinators.set(`${kind} ${id}`, coordinator.nodeId)
     return this.node(coordinator.nodeId)
@@ -188,11 +191,25 @@ export class Nodes {
     }
   }
 
+  async #askAny<T>(ask: (any: KafkaNode) => Promise<T>): Promise<T> {
+    for (let others = this.#nodes.size; ; others--) {
+      const any = await this.any()
+      try {
+        return await settledBy(ask(any), { deadline: within(ANSWERS_WITHIN_MS) })
+      } catch (error) {
+        if (!isAway(error)) throw error
+        any.drop() // the next is another one
+        if (others <= 0) throw error
+      }
+    }
+  }
+
   async #metadata(topics: readonly string[]): Promise<MetadataResponse> {
-    const any = await this.any()
-    const { request, response } = any.request('Metadata', { topics, allowAutoTopicCreation: false })
-    const lenient = { decode: response.decode, parse: async (decoded: MetadataResponse) => decoded } // [lenient]
-    const metadata = await any.send({ request, response: lenient })
+    const { any, metadata } = await this.#askAny(async (any) => {
+      const { request, response } = any.request('Metadata', { topics, allowAutoTopicCreation: false })
+      const lenient = { decode: response.decode, parse: async (decoded: MetadataResponse) => decoded } // [lenient]
+      return { any, metadata: await any.send({ request, response: lenient }) }
+    })
     this.#controller = metadata.controllerId
     const seen = new Set(metadata.brokers.map(({ nodeId }) => nodeId))
     for (const [id, node] of this.#nodes) if (!seen.has(id)) this.#forget(id, node)
@@ -240,6 +257,7 @@ export class Nodes {
 export class KafkaNode {
   readonly #address: Address
   readonly #broker: KafkaJsBroker
+  #connecting: Promise<void> | undefined
 
   constructor(options: KafkaOptions, address: Address) {
     const { Broker, ConnectionPool, createLogger } = kafkajsInternals()
@@ -262,16 +280,24 @@ export class KafkaNode {
     return this.#broker.isConnected() && Boolean(this.#broker.versions)
   }
 
-  async connect(): Promise<void> {
-    if (this.connected) return
-    try {
-      // kafkajs limits the TCP connection, and lets what is asked on it first wait for as long as any request.
-      await settledBy(this.#broker.connect(), { deadline: within(CONNECTED_WITHIN_MS) })
-      if (!this.connected) throw new NoNodeError(`the connection to ${this.#address.host} ended as it was made`)
-    } catch (error) {
-      if (isAway(error)) this.drop()
-      throw error
-    }
+  /**
+   * One attempt at a time serves all who ask: kafkajs lets each wait for the one before, also for those who gave up.
+   * It limits the TCP connection, and lets what is asked on it first wait for as long as any request.
+   */
+  connect(): Promise<void> {
+    if (this.connected) return Promise.resolve()
+    this.#connecting ??= settledBy(this.#broker.connect(), { deadline: within(ANSWERS_WITHIN_MS) })
+      .then(() => {
+        if (!this.connected) throw new NoNodeError(`the connection to ${this.#address.host} ended as it was made`)
+      })
+      .catch((error) => {
+        if (isAway(error)) this.drop()
+        throw error
+      })
+      .finally(() => {
+        this.#connecting = undefined
+      })
+    return this.#connecting
   }
 
   /** A request in kafkajs's own encoding, in the latest version that both sides know. */
@@ -313,6 +339,15 @@ export class KafkaNode {
     }
   }
 }
+
+/** Which of the brokers named is tried next: what one set of connections learned saves the others of the process waiting. */
+function turnOf(options: KafkaOptions): { next: number } {
+  const turn = turns.get(options) ?? { next: 0 }
+  turns.set(options, turn)
+  return turn
+}
+
+const turns = new WeakMap<KafkaOptions, { next: number }>()
 
 function layoutOf(topic: MetadataResponse['topicMetadata'][number]): TopicLayout {
   const leaders: number[] = new Array(topic.partitionMetadata.length).fill(-1)
