@@ -15,7 +15,8 @@
  *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
  *                that generation's name
  *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
- *                that record goes to the dead letters as 'crashed'. A SetupError restarts it too, for as long as it takes
+ *                that record goes to the dead letters as 'crashed'. The count is this process's: a record restarts the
+ *                stage here, whoever supervises it. A SetupError restarts it too, for as long as it takes
  */
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
@@ -42,7 +43,7 @@ export interface StageOptions<Deps> {
   readonly maxCrashes?: number
   /** Generation of the store that this stage fills; the group follows it. */
   readonly generation?: () => Promise<string>
-  /** 'restart' in one process; 'exit' rejects `ended`, for a supervisor outside. */
+  /** Of an error that no record brought about: 'restart' here, or 'exit' rejects `ended`, for a supervisor outside. */
   readonly onCrash?: 'restart' | 'exit'
 }
 
@@ -99,6 +100,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   const tasks = new Map<number, ReturnType<typeof pLimit>>()
   /** Failed tries and crashes of the record that a partition waits on. */
   const failures = new Map<string, { offset: number; attempts: number; crashes: number }>()
+  /** Errors that a record is counted for. [crash] */
+  const blamed = new WeakSet<Error>()
   const stopping = new AbortController()
   let consumer: Consumer | undefined
   let group: string = name
@@ -150,6 +153,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     if (outcome.kind === 'crash') {
       failure.crashes++
       metrics.crashes.inc(labels)
+      if (outcome.error instanceof Error) blamed.add(outcome.error)
       return failure.crashes > maxCrashes
         ? deadLetter(record, outcome.error, failure.crashes, 'crashed')
         : { crash: outcome.error }
@@ -329,7 +333,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
           continue
         }
         logger.error({ processor: name, err: error }, 'A stage crashed')
-        if (options.onCrash === 'exit') {
+        if (options.onCrash === 'exit' && !(error instanceof Error && blamed.has(error))) {
           state = 'crashed'
           throw error
         }

@@ -310,15 +310,28 @@ describe('the loop of a stage', () => {
     assert.equal(crashes, 21)
   })
 
-  test('with a supervisor outside, a bug ends the stage with its error and commits nothing', async () => {
+  test('with a supervisor outside, a record that crashes the stage each time is given up all the same', async () => {
+    const { stage } = await start(
+      (key) => {
+        if (key === 'fatal') throw new TypeError('bug')
+      },
+      { onCrash: 'exit' },
+    )
+    await produce(['fatal', 1], ['after-fatal', 1])
+    await written('after-fatal')
+    assert.ok((await keysOn(deadLetterName(uploadsReceived.name))).includes('fatal'))
+    assert.equal(stage.state(), 'running')
+  })
+
+  test('with a supervisor outside, an error that no record brought about ends the stage and commits nothing', async () => {
     const { stage } = await start(
       () => {
-        throw new TypeError('bug')
+        throw new SetupError('no-index', 'An operator must act')
       },
       { onCrash: 'exit' },
     )
     await produce(['fatal', 1])
-    await assert.rejects(stage.ended, TypeError)
+    await assert.rejects(stage.ended, SetupError)
     assert.equal(stage.state(), 'crashed')
     assert.equal(await lag(stage.name), 1)
   })
