@@ -12,6 +12,8 @@ export interface StandInMedia {
   readonly seconds: number
   /** A silent track is refused by its stage; a silent video has no soundtrack to learn from. */
   readonly silent: boolean
+  /** What its decoder has a bug for. */
+  readonly crashes?: boolean
   readonly seed: string
 }
 
@@ -25,7 +27,9 @@ export function standInMedia(media: StandInMedia): Buffer {
 async function read(path: string): Promise<StandInMedia> {
   const text = await readFile(path, 'utf8')
   if (!text.startsWith(MARK)) throw new InvalidRecordError('media-format', 'This is no medium that can be decoded')
-  return JSON.parse(text.slice(MARK.length)) as StandInMedia
+  const media = JSON.parse(text.slice(MARK.length)) as StandInMedia
+  if (media.crashes) throw new TypeError('a bug of the decoder')
+  return media
 }
 
 export const standInDecoder: MediaDecoder = {

@@ -36,6 +36,7 @@ export const POISON = {
   },
   'media-missing': { 'analyse-music': 'media-missing' },
   'media-silent': { 'analyse-music': 'media-silent' },
+  'media-crash': { 'analyse-music': 'crashed' },
   'media-format': { 'analyse-video': 'media-format', 'analyse-music': 'media-format' },
 } as const satisfies Record<string, Readonly<Record<string, string>>>
 export type Poison = keyof typeof POISON
@@ -123,7 +124,13 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
     const content =
       poison === 'media-format'
         ? Buffer.from(`No medium at all: ${id}`)
-        : standInMedia({ kind, seconds: 1.5, silent: silent || poison === 'media-silent', seed: id })
+        : standInMedia({
+            kind,
+            seconds: 1.5,
+            silent: silent || poison === 'media-silent',
+            crashes: poison === 'media-crash',
+            seed: id,
+          })
     const source = async function* () {
       yield content
     }
@@ -175,7 +182,7 @@ export function startLoad({ uploads, broker, codec, seed, rate, poisonEvery }: L
     if (n % poisonEvery === poisonEvery - 1) {
       const poison = POISONS[Math.floor(n / poisonEvery) % POISONS.length]!
       const kind = poison === 'media-format' ? 'video' : 'track'
-      const whole = poison === 'media-format' || poison === 'media-silent'
+      const whole = poison.startsWith('media-') && poison !== 'media-missing'
       return {
         entry: enter({ id: `${run}-poison-${n}`, kind, silent: false, poison }),
         work: whole ? submit : poisonBytes,
