@@ -57,13 +57,15 @@ export class ByteReader {
     return items
   }
 
+  /** @throws RangeError past the end, as the others do, and for more than 10 bytes. */
   uvarint(): number {
     let value = 0
-    for (let scale = 1; ; scale *= 128) {
-      const byte = this.bytes[this.at++]!
+    for (let scale = 1; scale < 2 ** 70; scale *= 128) {
+      const byte = this.bytes.readUInt8(this.at++)
       value += (byte & 0x7f) * scale
       if (byte < 0x80) return value
     }
+    throw new RangeError('a varint has more than 10 bytes')
   }
 
   varint(): number {
@@ -97,10 +99,6 @@ export class ByteWriter {
 
   constructor(sizeHint = 256) {
     this.#bytes = Buffer.allocUnsafe(sizeHint)
-  }
-
-  get length(): number {
-    return this.#at
   }
 
   written(): Buffer {

@@ -10,6 +10,7 @@
  *   [bounded]        a lane asks for more only while little waits in it
  *   [through]        the offset moves past control records and holes, so that a lag of 0 means that nothing is left
  */
+import { setMaxListeners } from 'node:events'
 import type { Batch, BatchOutcome, ConsumeOptions, OutputRecord, StoredRecord } from '../../ports/broker.ts'
 import { FencedError, OutageError } from '../../ports/errors.ts'
 import { batchesOf, groupedByPartition } from './delivery.ts'
@@ -85,6 +86,7 @@ export class Lane {
   #endOffset = 0
 
   constructor(options: LaneOptions) {
+    setMaxListeners(0, this.#revoked.signal) // each of a batch's records may wait on it
     this.#options = options
     this.#atomic = options.consume.atomic !== false
     this.topic = options.topic

@@ -116,11 +116,6 @@ export class Nodes {
     return this.node(this.#controller ?? -1)
   }
 
-  /** Nodes of the cluster, as last heard. */
-  get size(): number {
-    return this.#nodes.size
-  }
-
   async coordinator(kind: keyof typeof COORDINATOR_TYPES, id: string): Promise<KafkaNode> {
     const known = this.#coordinators.get(`${kind} ${id}`)
     if (known !== undefined) return this.node(known)

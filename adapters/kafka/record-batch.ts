@@ -159,11 +159,14 @@ export function decodeRecordSet(
     if (attributes & CONTROL) {
       if (count > 0 && isAbortMarker(reader)) abortedProducers.delete(producerId)
     } else if (lastOffset >= fromOffset && !(attributes & TRANSACTIONAL && abortedProducers.has(producerId))) {
-      if (!isReadable(attributes) && nextOffset > fromOffset) break // what came before it is given out first
-      const bodyReader = new ByteReader(unpacked(set.subarray(reader.at, end), attributes & CODEC, where))
-      for (let i = 0; i < count; i++) {
-        const record = decodeRecord(bodyReader, baseOffset, baseTime, attributes & LOG_APPEND_TIME ? largestTime : null)
-        if (record.offset >= fromOffset) records.push(record)
+      try {
+        const bodyReader = new ByteReader(unpacked(set.subarray(reader.at, end), attributes & CODEC))
+        const fixedTime = attributes & LOG_APPEND_TIME ? largestTime : null
+        const decoded = Array.from({ length: count }, () => decodeRecord(bodyReader, baseOffset, baseTime, fixedTime))
+        for (const record of decoded) if (record.offset >= fromOffset) records.push(record)
+      } catch (error) {
+        if (nextOffset > fromOffset) break // what came before it is given out first
+        throw unreadable(where, error)
       }
     }
     nextOffset = Math.max(nextOffset, lastOffset + 1)
@@ -171,30 +174,27 @@ export function decodeRecordSet(
   return { records, nextOffset }
 }
 
-function isReadable(attributes: number): boolean {
-  return (attributes & CODEC) <= 1
+class UnknownCodec extends Error {}
+
+function unpacked(body: Buffer, codec: number): Buffer {
+  if (codec === 0) return body
+  if (codec === 1) return gunzipSync(body, { maxOutputLength: MOST_UNPACKED_BYTES })
+  throw new UnknownCodec(CODECS[codec] ?? `codec ${codec}`)
 }
 
-function unpacked(body: Buffer, codec: number, where: string): Buffer {
-  if (codec === 0) return body
-  if (codec === 1) {
-    try {
-      return gunzipSync(body, { maxOutputLength: MOST_UNPACKED_BYTES })
-    } catch (cause) {
-      throw new SetupError('unreadable-batch', `${where} holds a batch that cannot be unpacked`, { cause })
-    }
+function unreadable(where: string, cause: unknown): SetupError {
+  if (!(cause instanceof UnknownCodec)) {
+    return new SetupError('unreadable-batch', `${where} holds a batch that is damaged or too large`, { cause })
   }
-  const name = CODECS[codec] ?? `codec ${codec}`
   const remedy = 'set compression.type of its producers, or of the topic, to none or gzip'
-  throw new SetupError(
-    'unknown-codec',
-    `${where} holds records packed with ${name}, which are not read here: ${remedy}`,
-  )
+  const told = `${where} holds records packed with ${cause.message}, which are not read here: ${remedy}`
+  return new SetupError('unknown-codec', told, { cause })
 }
 
 function decodeRecord(reader: ByteReader, baseOffset: number, baseTime: number, fixedTime: number | null): ReadRecord {
   const bytes = reader.varint()
   const end = reader.at + bytes
+  if (bytes < 1 || end > reader.bytes.length) throw new RangeError('a record is longer than its batch')
   reader.at++ // attributes
   const timestamp = fixedTime ?? baseTime + reader.varint()
   if (fixedTime !== null) reader.varint()

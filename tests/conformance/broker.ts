@@ -549,6 +549,34 @@ export function brokerConformance(adapter: string, harness: BrokerHarness): void
         await other.consumer.stop()
       })
 
+      test('who gives up atomicity writes outputs and leaves the offset behind its last commit', async () => {
+        const [topic, out] = [await newTopic(), await newTopic({ partitions: 2 })]
+        const group = randomUUID()
+        await broker.produce(['1', '2', '3'].map((value) => record(topic, 'k', value)))
+        const second = signal()
+        const consumer = await broker.consume({
+          group,
+          topics: [topic],
+          maxRecords: 1,
+          from: 'earliest',
+          atomic: false,
+          async onBatch(batch) {
+            const value = text(batch.records[0]!)
+            if (value === '3') return { next: 'pause', forMs: 3_600_000 }
+            const outputs = [0, 1].map((partition) => ({ ...record(out, 'k', `${value}!`), partition }))
+            await batch.commit(nextOffset(batch), outputs)
+            if (value === '2') second.resolve()
+            return CONTINUE
+          },
+        })
+        await inTime(second.promise, 'two commits')
+        await consumer.stop()
+        assert.deepEqual((await everythingIn(out, 4)).map(text).sort(), ['1!', '1!', '2!', '2!'])
+        const next = await collect([topic], { group })
+        assert.deepEqual((await next.wait(1)).map(text), ['3'])
+        await next.consumer.stop()
+      })
+
       test('a member that loses a partition has its batch aborted and its commit fenced', async () => {
         const topic = await newTopic({ partitions: 2 })
         const out = await newTopic()

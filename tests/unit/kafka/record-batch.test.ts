@@ -193,3 +193,24 @@ test('a batch that unpacks to more than a topic could ever hold is refused, not 
     (error) => error instanceof SetupError && error.code === 'unreadable-batch',
   )
 })
+
+test('damaged bytes are told as such: nothing hangs, and nothing is made up past the end of a batch', () => {
+  const random = seededRandom(11)
+  const batch = at(0, encodeBatch([record('one'), record('two', { headers: { a: 'b' } }), record('three')], STAMP))
+  let told = 0
+  for (let round = 0; round < 3_000; round++) {
+    const damaged = Buffer.from(batch)
+    for (let i = 0; i < 1 + random() * 4; i++) {
+      const where = BATCH_HEADER_BYTES + Math.floor(random() * (batch.length - BATCH_HEADER_BYTES))
+      damaged[where] = Math.floor(random() * 256)
+    }
+    try {
+      const { records } = decodeRecordSet(damaged, 0, [], WHERE)
+      for (const { value } of records) assert.ok((value?.length ?? 0) < batch.length)
+    } catch (error) {
+      assert.ok(error instanceof SetupError && error.code === 'unreadable-batch', String(error))
+      told++
+    }
+  }
+  assert.ok(told > 1_000, `${told} were told`)
+})
