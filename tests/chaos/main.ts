@@ -4,7 +4,8 @@
  * Without --scenario all are run, one after the other. Every report is added to <out>.jsonl, and its row to <out>.md.
  */
 import { randomInt } from 'node:crypto'
-import { appendFileSync, existsSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { summaryLine, TABLE_HEAD, tableRow } from './report.ts'
 import { runScenario } from './run-scenario.ts'
@@ -28,6 +29,7 @@ if (wanted.length === 0) {
   )
   process.exit(2)
 }
+mkdirSync(dirname(values.out), { recursive: true })
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 for (const scenario of wanted) {
   const report = await runScenario(scenario, {

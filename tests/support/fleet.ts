@@ -71,7 +71,7 @@ export interface Fleet {
   of(what: string): readonly Slot[]
   add(what: string): Slot
   up(): Promise<void>
-  /** SIGTERM to all. @returns exit codes by slot */
+  /** SIGTERM to all that run. @returns by slot how those ended that were asked to */
   stop(): Promise<ReadonlyMap<string, number | string>>
 }
 
@@ -117,13 +117,8 @@ export function startFleet({ layout, env, logFolder }: FleetOptions): Fleet {
     },
     async stop() {
       clearInterval(sampler)
-      const codes = await Promise.all(
-        slots.map(async (slot) => {
-          await slot.remove('SIGTERM')
-          return [slot.name, slot.lastExit] as const
-        }),
-      )
-      return new Map(codes)
+      await Promise.all(slots.map((slot) => slot.remove('SIGTERM')))
+      return new Map(slots.filter((slot) => slot.removedBy === 'SIGTERM').map((slot) => [slot.name, slot.lastExit]))
     },
   }
 }
@@ -150,6 +145,7 @@ class FleetSlot implements Slot {
   isUp = false
   url = ''
   isRemoved = false
+  removedBy: NodeJS.Signals | undefined
   startedAtMs = 0
   lastExit: number | string = 0
   readonly #options: SlotOptions
@@ -232,6 +228,7 @@ class FleetSlot implements Slot {
 
   async remove(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     this.isRemoved = true
+    this.removedBy ??= signal
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
     this.#child.kill('SIGCONT')
     const impatience = setTimeout(() => this.#child.kill('SIGKILL'), STOPS_WITHIN_MS)
