@@ -39,6 +39,7 @@ import { isShared, openBackends } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
+import { projectionGeneration } from './projection.ts'
 import { createRebuilds } from './rebuild/rebuilds.ts'
 import { openReleases, type Releases } from './releases.ts'
 import { wireProcessors } from './wire-processors.ts'
@@ -155,7 +156,7 @@ export async function openProduct(
     /** What is projected into a store is projected anew into each generation of it. */
     const generations: Readonly<Record<string, () => Promise<string>>> = {
       [indexEmbeddings.name]: async () => {
-        const generation = await index.generation()
+        const generation = await projectionGeneration({ index, catalogue })
         await releases.restore()
         return generation
       },
