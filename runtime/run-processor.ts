@@ -13,7 +13,7 @@
  *   [neighbour]  a record that must wait pauses its partition alone; a poison record goes to the dead letters
  *   [outage]     while a service is away, records wait for it and count no tries
  *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
- *                that generation's name
+ *                that generation's name. It asks for the generation every so often: a wipe is noticed without a write
  *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
  *                that record goes to the dead letters as 'crashed'. The count is this process's: a record restarts the
  *                stage here, whoever supervises it. A SetupError restarts it too, for as long as it takes
@@ -43,6 +43,8 @@ export interface StageOptions<Deps> {
   readonly maxCrashes?: number
   /** Generation of the store that this stage fills; the group follows it. */
   readonly generation?: () => Promise<string>
+  /** How often it is asked for. */
+  readonly generationEveryMs?: number
   /** Of an error that no record brought about: 'restart' here, or 'exit' rejects `ended`, for a supervisor outside. */
   readonly onCrash?: 'restart' | 'exit'
 }
@@ -78,6 +80,7 @@ const COMMIT_AFTER_MS = 200
 const COMMIT_AFTER_BYTES = 8 * 1024 * 1024
 /** A batch begins no other record after so long; the rest of it comes again. [in parts] */
 const BATCH_MS = 1_000
+const GENERATION_EVERY_MS = 2_000
 
 /** @param generation of the store that the stage fills; '' where there is but one. */
 export function groupOf(name: string, generation: string): string {
@@ -296,6 +299,32 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     }
   }
 
+  /** Stops the consumer once the store has another generation than its group. @returns how to end that. [generation] */
+  function followGeneration(following: Consumer): () => void {
+    const { generation } = options
+    if (generation === undefined) return () => {}
+    let asking = false
+    const look = async () => {
+      if (asking) return
+      asking = true
+      try {
+        if (groupOf(name, await generation()) === group) return
+        tellGenerationEnd()
+        await following.stop(0)
+      } catch (error) {
+        if (!(error instanceof OutageError)) logger.warn({ processor: name, err: error }, 'The store gave no generation')
+      } finally {
+        asking = false
+      }
+    }
+    const timer = setInterval(() => void look(), options.generationEveryMs ?? GENERATION_EVERY_MS).unref()
+    return () => clearInterval(timer)
+  }
+
+  function tellGenerationEnd(): void {
+    logger.warn({ processor: name, group }, 'The store was wiped or rebuilt: the stage turns to its new generation')
+  }
+
   async function run(): Promise<void> {
     for (let crashes = 0; !stopping.signal.aborted; crashes++) {
       try {
@@ -312,17 +341,16 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         state = 'running'
         metrics.up.set(labels, 1)
         const startedAt = now()
+        const stopFollowing = followGeneration(consumer)
         await consumer.ended.finally(() => {
+          stopFollowing()
           metrics.up.set(labels, 0)
           if (now() - startedAt > retry.maxMs) crashes = 0
         })
       } catch (error) {
         if (stopping.signal.aborted) return
         if (isGenerationEnd(error)) {
-          logger.warn(
-            { processor: name, group },
-            'The store was wiped or rebuilt: the stage turns to its new generation',
-          )
+          tellGenerationEnd()
           state = 'restarting'
           await pause(retryDelayMs(retry, 1, random), stopping.signal)
           continue

@@ -29,6 +29,7 @@ interface StartOptions {
   maxCrashes?: number
   now?: () => number
   generation?: () => Promise<string>
+  generationEveryMs?: number
   from?: 'earliest'
   /** Written with each takedown. */
   reasonOf?: (key: string) => string
@@ -90,6 +91,7 @@ describe('the loop of a stage', () => {
       maxCrashes: options.maxCrashes ?? 2,
       onCrash: options.onCrash ?? 'restart',
       ...(options.generation === undefined ? {} : { generation: options.generation }),
+      ...(options.generationEveryMs === undefined ? {} : { generationEveryMs: options.generationEveryMs }),
     })
     stages.push(stage)
     await until('the stage to run', async () => stage.state() === 'running')
@@ -267,6 +269,23 @@ describe('the loop of a stage', () => {
     assert.equal(stage.group(), `${stage.name}@second`)
     await until('its offset', async () => (await lag(stage.group())) === 0)
     assert.ok((await lag(stage.name)) > 0, 'the first group has committed nothing')
+  })
+
+  test('a store that is wiped while no record comes is filled again', async () => {
+    await produce(['before-the-wipe', 0])
+    let generation = 'first'
+    const seen: string[] = []
+    const { stage } = await start(
+      (key) => {
+        if (key === 'before-the-wipe') seen.push(generation)
+      },
+      { from: 'earliest', generation: async () => generation, generationEveryMs: 1 },
+    )
+    await until('the first generation to be filled', async () => (await lag(stage.group())) === 0)
+    generation = 'second'
+    await until('the second generation to be filled', async () => seen.length === 2)
+    assert.deepEqual(seen, ['first', 'second'])
+    assert.equal(stage.group(), `${stage.name}@second`)
   })
 
   test('a bug restarts the stage, the record comes again, and a record that crashes it each time is given up', async () => {
