@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { Gauge, type Registry } from 'prom-client'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue, Page } from '../ports/catalogue.ts'
+import { OutageError } from '../ports/errors.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { MediaStore } from '../ports/media.ts'
 import { TRIPLET_SIDES } from '../processors/materialize-triplets/materialize-triplets.ts'
@@ -32,7 +33,11 @@ export function startHousekeeping(deps: Deps): { stop(): Promise<void> } {
     help: 'Uploads that still wait for a side of their triplet.',
     registers: [deps.registry],
     async collect() {
-      this.set(await deps.joins.incomplete(TRIPLET_SIDES))
+      // In an outage the last value stays, and with it all the other metrics.
+      const incomplete = await deps.joins.incomplete(TRIPLET_SIDES).catch((error: unknown) => {
+        if (!(error instanceof OutageError)) throw error
+      })
+      if (incomplete !== undefined) this.set(incomplete)
     },
   })
   let running = Promise.resolve()

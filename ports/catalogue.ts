@@ -93,6 +93,9 @@ export interface Catalogue {
 
   currentRelease(): Promise<string | undefined>
   setCurrentRelease(release: string): Promise<void>
+  /** Whether that generation of the index has been filled once from its topics. */
+  isFilled(generation: string): Promise<boolean>
+  markFilled(generation: string): Promise<void>
   /** `failed`: uploads with a failure that stands. */
   counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }>
   close(): Promise<void>

@@ -181,6 +181,7 @@ function missingKeys(given: Readonly<Record<string, unknown>>): string[] {
     { of: 'kafkaBrokers', keys: ['redisUrl'] },
     { of: 'schemaRegistryUrl', keys: ['kafkaBrokers'] },
     { of: 'redisUrl', keys: ['kafkaBrokers'] },
+    { of: 'redisIndexUrls', keys: ['redisUrl'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslUsername'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslPasswordFile', 'kafkaSaslPassword'] },
   ]

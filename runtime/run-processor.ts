@@ -312,7 +312,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         tellGenerationEnd()
         await following.stop(0)
       } catch (error) {
-        if (!(error instanceof OutageError)) logger.warn({ processor: name, err: error }, 'The store gave no generation')
+        if (!(error instanceof OutageError))
+          logger.warn({ processor: name, err: error }, 'The store gave no generation')
       } finally {
         asking = false
       }

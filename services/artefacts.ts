@@ -1,4 +1,7 @@
-/** What the services are made of: versions and SHA-256 of all that is downloaded, pinned in artefacts.json. */
+/**
+ * What the services are made of, pinned in artefacts.json: versions and SHA-256 of all that is downloaded here, and the
+ * tags of the images that a Docker engine pulls.
+ */
 import { readFileSync } from 'node:fs'
 
 export interface Artefacts {

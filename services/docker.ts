@@ -211,18 +211,17 @@ function textOf(frames: Buffer): string {
 }
 
 /**
- * The volumes of a folder, by service. They carry its path, and it holds a mark: where the mark is gone, so are the data,
- * and the volumes go at the next start.
+ * The volumes of a folder, by service. They carry its path, and it holds a mark: where the mark is gone its data were
+ * deleted, and so are they. Those of other folders are let be: their disk may only be away, or on another machine.
  */
 async function keptVolumes(docker: Dockerode, folder: string, names: string[]): Promise<Map<string, string>> {
-  const { Volumes } = await docker.listVolumes({ filters: { label: [FOLDER_LABEL] } })
-  for (const { Name, Labels } of Volumes ?? []) {
-    if (existsSync(join(Labels[FOLDER_LABEL]!, VOLUMES_MARK))) continue
-    const inUse = () => {} // by services that still run; they go another time
-    await docker.getVolume(Name).remove().catch(inUse)
+  const mark = join(folder, VOLUMES_MARK)
+  if (!existsSync(mark)) {
+    const { Volumes } = await docker.listVolumes({ filters: { label: [`${FOLDER_LABEL}=${folder}`] } })
+    for (const { Name } of Volumes ?? []) await docker.getVolume(Name).remove()
   }
   mkdirSync(folder, { recursive: true })
-  writeFileSync(join(folder, VOLUMES_MARK), '')
+  writeFileSync(mark, '')
   const prefix = `cuestream-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`
   const volumes = new Map(names.map((name) => [name, `${prefix}-${name}`]))
   for (const Name of volumes.values()) await docker.createVolume({ Name, Labels: { [FOLDER_LABEL]: folder } })

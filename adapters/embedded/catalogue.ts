@@ -34,6 +34,7 @@ interface UploadEntry {
 type FailureEntry = Readonly<Record<string, UploadFailure>>
 
 const RELEASE = 'current-release'
+const filledKey = (generation: string) => `filled ${generation}`
 
 export function openCatalogue(options: { folder: string }): Catalogue {
   return new EmbeddedCatalogue(openStore(options.folder))
@@ -180,6 +181,14 @@ class EmbeddedCatalogue implements Catalogue {
 
   async setCurrentRelease(release: string): Promise<void> {
     await this.#settings.put(RELEASE, release)
+  }
+
+  async isFilled(generation: string): Promise<boolean> {
+    return this.#settings.get(filledKey(generation)) !== undefined
+  }
+
+  async markFilled(generation: string): Promise<void> {
+    await this.#settings.put(filledKey(generation), '')
   }
 
   async counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }> {

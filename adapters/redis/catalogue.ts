@@ -8,6 +8,7 @@
  *   catalogue:failed          ids of uploads with a failure that stands
  *   catalogue:takedowns       id → when
  *   catalogue:release         the one that serves
+ *   catalogue:filled          generations of the index that were filled once
  *
  * redis-om's repositories say what a document is and read it. Its `save` writes the whole of a document over what another
  * process wrote meanwhile, so writes are commands on the same client: a section is one field of a hash, put with its id in
@@ -162,6 +163,14 @@ class RedisCatalogue implements Catalogue {
 
   async setCurrentRelease(release: string): Promise<void> {
     await this.#om.ask((client) => client.set(`${this.#prefix}release`, release))
+  }
+
+  async isFilled(generation: string): Promise<boolean> {
+    return Boolean(await this.#om.ask((client) => client.sIsMember(`${this.#prefix}filled`, generation)))
+  }
+
+  async markFilled(generation: string): Promise<void> {
+    await this.#om.ask((client) => client.sAdd(`${this.#prefix}filled`, generation))
   }
 
   async counts(): Promise<{ tracks: number; videos: number; uploads: number; failed: number }> {

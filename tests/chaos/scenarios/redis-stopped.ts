@@ -16,7 +16,7 @@ export const redisStopped: Scenario = {
   short: { faults: 2, calmMs: 2_000, outageMs: 10_000, rate: 15, poisonEvery: 25 },
   long: { faults: 4, calmMs: 20_000, outageMs: 120_000, rate: 15, poisonEvery: 100 },
   async faults(chaos, { faults, calmMs, outageMs }) {
-    const { servers, fleet, moment, struck, figure } = chaos
+    const { servers, fleet, moment, struck, figure, wrong } = chaos
     let worst = 0
     for (let done = 0; done < faults; done++) {
       await moment(calmMs)
@@ -25,6 +25,8 @@ export const redisStopped: Scenario = {
       const isSilent = done % 2 === 1
       await (isSilent ? servers.server('redis').kill('SIGSTOP') : servers.server('redis').stop())
       await delay(outageMs)
+      const metrics = await fetch(`${fleet.of('gateway')[0]!.url}/metrics`)
+      if (metrics.status !== 200) wrong(`the metrics were ${metrics.status} while Redis was away`)
       const toMs = performance.now()
       await (isSilent ? servers.server('redis').kill('SIGCONT') : servers.server('redis').start())
       worst = Math.max(worst, growth(fleet.rss, fromMs, toMs))
@@ -32,7 +34,7 @@ export const redisStopped: Scenario = {
       toldInTime(chaos, fromMs, toMs)
     }
     figure('RSS in the outage ×', Math.round(worst * 100) / 100)
-    if (worst > FLAT) chaos.wrong(`a process grew by ${worst.toFixed(2)} while Redis was away`)
+    if (worst > FLAT) wrong(`a process grew by ${worst.toFixed(2)} while Redis was away`)
   },
 }
 

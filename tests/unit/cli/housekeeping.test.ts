@@ -3,13 +3,15 @@ import { existsSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { pino } from 'pino'
+import { Registry } from 'prom-client'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { openCatalogue } from '../../../adapters/embedded/catalogue.ts'
 import { openJoinState } from '../../../adapters/embedded/join-state.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
-import { keepHouse } from '../../../cli/housekeeping.ts'
+import { keepHouse, startHousekeeping } from '../../../cli/housekeeping.ts'
 import type { Catalogue } from '../../../ports/catalogue.ts'
+import { OutageError } from '../../../ports/errors.ts'
 import type { JoinState } from '../../../ports/join-state.ts'
 import type { MediaStore, StoredMedia } from '../../../ports/media.ts'
 import { createCodec } from '../../../runtime/codec.ts'
@@ -92,5 +94,22 @@ describe('housekeeping', () => {
     await joins.merge('young', 'video', Buffer.from('x'), now() - 6 * DAY_MS)
     await run()
     assert.equal(await joins.incomplete(3), 1)
+  })
+
+  test('while the store of the joins is away the metrics can be read, with what was known last', async () => {
+    const registry = new Registry()
+    let away = false
+    const store: JoinState = {
+      ...joins,
+      incomplete: async () => {
+        if (away) throw new OutageError('store-away', 'The store does not answer')
+        return 7
+      },
+    }
+    const house = startHousekeeping({ broker, catalogue, mediaStore, joins: store, registry, logger, now })
+    assert.match(await registry.metrics(), /cuestream_triplets_incomplete 7/)
+    away = true
+    assert.match(await registry.metrics(), /cuestream_triplets_incomplete 7/)
+    await house.stop()
   })
 })

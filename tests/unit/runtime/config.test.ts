@@ -59,6 +59,8 @@ describe('configuration', () => {
   test('Kafka, its registry and Redis are chosen together, by the names that other tools give them too', () => {
     const services = { KAFKA_BROKERS: 'a:1,b:2', SCHEMA_REGISTRY_URL: 'http://r:8081', REDIS_URL: 'rediss://s:6379' }
     assert.deepEqual(loadConfig({ env: services }).kafkaBrokers, ['a:1', 'b:2'])
+    const indexAlone = { CUESTREAM_REDIS_INDEX_URLS: 'redis://s:6379' }
+    assert.throws(() => loadConfig({ env: indexAlone }), /REDIS_URL: is needed with CUESTREAM_REDIS_INDEX_URLS/)
     const bad = { KAFKA_BROKERS: 'a:1', REDIS_URL: 'http://s', CUESTREAM_KAFKA_SASL_MECHANISM: 'plain' }
     assert.throws(
       () => loadConfig({ env: bad }),
