@@ -8,13 +8,15 @@ import { tryTool } from './tools.ts'
 
 const FILE = 'classes.jsa'
 
-/** Small and quick to start; files of its own in its own folder, so that a killed server leaves none elsewhere. */
-export function jvmFlags(folder: string): string[] {
+/**
+ * Small and quick to start; files of its own in its own folder, so that a killed server leaves none elsewhere.
+ * @param steady for a server that runs long: what it does often is compiled in full, and collecting garbage stops it shortly.
+ */
+export function jvmFlags(folder: string, steady: boolean): string[] {
   mkdirSync(join(folder, 'tmp'), { recursive: true })
   return [
     '-XX:+IgnoreUnrecognizedVMOptions', // other builds of Java
-    '-XX:TieredStopAtLevel=1',
-    '-XX:+UseSerialGC',
+    ...(steady ? ['-XX:+UseG1GC'] : ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']),
     '-XX:-UsePerfData',
     `-Djava.io.tmpdir=${join(folder, 'tmp')}`,
   ]

@@ -17,6 +17,7 @@ interface KafkaOptions {
   readonly port: number
   /** Over those below, by Kafka's names. */
   readonly settings: Readonly<Record<string, string>>
+  readonly steady: boolean
 }
 
 /** By Kafka's names, for every rung. Replication as one node allows; nothing that hides how Kafka behaves elsewhere. */
@@ -71,7 +72,12 @@ export async function localKafka(
   })
   const libs = join(jars, 'libs')
   const archive = await classArchive(kafkaEntry(version), { cache, java, say }, async (folder, flag) => {
-    const trial = await broker({ version, folder, port: await freePort(), settings: {} }, java, libs, flag)
+    const trial = await broker(
+      { version, folder, port: await freePort(), settings: {}, steady: false },
+      java,
+      libs,
+      flag,
+    )
     await trial.start()
     return trial
   })
@@ -86,7 +92,13 @@ async function broker(options: KafkaOptions, java: Java, libs: string, flag: str
   const at = { listen: '127.0.0.1', port, advertisedPort: port, controllerPort: await freePort(), dataFolder }
   writeFileSync(properties, propertiesText(kafkaSettings(options, at)))
 
-  const jvm = [...jvmFlags(folder), flag, '-Dorg.slf4j.simpleLogger.defaultLogLevel=info', '-cp', join(libs, '*')]
+  const jvm = [
+    ...jvmFlags(folder, options.steady),
+    flag,
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=info',
+    '-cp',
+    join(libs, '*'),
+  ]
   if (!existsSync(join(dataFolder, 'meta.properties'))) {
     const format = ['kafka.tools.StorageTool', 'format', '-t', KAFKA_CLUSTER_ID, '-c', properties]
     await runTool('Formatting the folder of Kafka', java.command, [...jvm.filter((arg) => arg !== flag), ...format])

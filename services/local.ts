@@ -16,6 +16,8 @@ export interface Plan {
   readonly folder: string
   /** Whether the data outlive the services. */
   readonly keep: boolean
+  /** Whether they run long. */
+  readonly steady: boolean
   readonly kafka:
     | { readonly version: KafkaVersion; readonly port: number; readonly settings: Record<string, string> }
     | undefined
@@ -42,7 +44,8 @@ export async function localServices(plan: Plan, say: (line: string) => void): Pr
   const services: OwnService[] = []
   if (needsJava) {
     const tools = { cache, say, java: ownJava ?? (await wheelJava(cache, say)) }
-    if (kafka !== undefined) services.push(await localKafka({ ...kafka, folder: folder('kafka') }, tools))
+    if (kafka !== undefined)
+      services.push(await localKafka({ ...kafka, steady: plan.steady, folder: folder('kafka') }, tools))
     if (registry !== undefined) services.push(await localRegistry({ ...registry, folder: folder('registry') }, tools))
   }
   for (const [index, { port }] of redis.entries()) {

@@ -80,7 +80,7 @@ function server({ folder, port }: { folder: string; port: number }, java: Java, 
     command: java.command,
     args: [
       '-Xmx384m',
-      ...jvmFlags(folder),
+      ...jvmFlags(folder, false),
       flag,
       ...Object.entries(settings).map(([name, value]) => `-D${name}=${value}`),
       '-jar',

@@ -35,6 +35,8 @@ export interface ServicesOptions {
   readonly kafkaSettings?: Readonly<Record<string, string>>
   /** Data are kept here and found again; absent, they go with the services. One process at a time. */
   readonly dataFolder?: string
+  /** They run long: slower to start, faster then. Those with a data folder do, if absent. */
+  readonly steady?: boolean
   /** Begin with an empty data folder. */
   readonly fresh?: boolean
   /** 0 or absent: a free one. */
@@ -204,6 +206,7 @@ async function planOf(want: readonly ServiceName[], options: ServicesOptions, fo
   return {
     folder: resolve(folder),
     keep: options.dataFolder !== undefined,
+    steady: options.steady ?? options.dataFolder !== undefined,
     kafka: want.includes('kafka')
       ? { version: kafkaVersion, port: await port('kafka'), settings: { ...kafkaSettings } }
       : undefined,

@@ -31,7 +31,7 @@ import { featuresOfThreeMinutes, stubTowers, tagsOfThreeMinutes, trackId } from 
 import { dropTopics } from './service-product.ts'
 
 const options = readOptions({ rounds: 5, records: 60_000, large: 3_000, only: '' })
-const { kafkaBrokers: brokers, schemaRegistryUrl: url } = await testServices()
+const { kafkaBrokers: brokers, schemaRegistryUrl: url } = await testServices({ steady: true })
 const prefix = `benchmark-${randomBytes(4).toString('hex')}.`
 const logger = pino({ level: 'warn' }, pino.destination(2))
 const kafka = new Kafka({ brokers, clientId: 'benchmark', logLevel: logLevel.NOTHING })

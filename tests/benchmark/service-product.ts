@@ -33,7 +33,12 @@ export async function openServiceProduct(options: {
 }): Promise<ServiceProduct> {
   const folder = mkdtempSync(join(tmpdir(), 'cuestream-benchmark-'))
   const logger = pino({ level: 'warn' }, pino.destination(2))
-  const env = { CUESTREAM_DATA_FOLDER: folder, CUESTREAM_LOG_LEVEL: 'warn', ...(await onServices()), ...options.env }
+  const env = {
+    CUESTREAM_DATA_FOLDER: folder,
+    CUESTREAM_LOG_LEVEL: 'warn',
+    ...(await onServices({ steady: true })),
+    ...options.env,
+  }
   const config = loadConfig({ env })
   const stages = options.stages
   const product = await openProduct(config, { logger, stages, profile: standInProfile, decoder: standInDecoder })

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { testServices } from './services.ts'
 
-export async function onServices(): Promise<Record<string, string>> {
-  const { kafkaBrokers, schemaRegistryUrl, redisUrl } = await testServices()
+export async function onServices(options: { readonly steady?: boolean } = {}): Promise<Record<string, string>> {
+  const { kafkaBrokers, schemaRegistryUrl, redisUrl } = await testServices(options)
   const own = randomUUID().slice(0, 8)
   return {
     KAFKA_BROKERS: kafkaBrokers.join(','),

@@ -24,15 +24,16 @@ export const TEST_SERVICES = 'TEST_SERVICES'
 let started: Promise<TestServices> | undefined
 
 /** @throws SetupError saying what the machine lacks. */
-export function testServices(): Promise<TestServices> {
-  started ??= find()
+export function testServices(options: { readonly steady?: boolean } = {}): Promise<TestServices> {
+  started ??= find(options)
   return started
 }
 
-async function find(): Promise<TestServices> {
+async function find(options: { readonly steady?: boolean }): Promise<TestServices> {
   const handed = process.env[TEST_SERVICES]
   if (handed !== undefined) return JSON.parse(handed) as TestServices
   const { kafkaBrokers, schemaRegistryUrl, redisUrl, rung } = await startServices({
+    ...options,
     progress: (line) => process.stderr.write(`${line}\n`),
   })
   return { kafkaBrokers, schemaRegistryUrl, redisUrl, rung }
