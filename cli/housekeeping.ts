@@ -1,4 +1,4 @@
-/** What nobody asks for but every data folder needs: media of removed uploads go, joins that never complete expire. */
+/** What nobody asks for but every data folder needs: media of removed uploads go, joins that rest for a week expire. */
 import type { Logger } from 'pino'
 import { Gauge, type Registry } from 'prom-client'
 import type { Broker } from '../ports/broker.ts'
@@ -12,6 +12,7 @@ import { uploadsReceived } from '../topics/topics.ts'
 const HOUR_MS = 3_600_000
 /** Longer than any upload waits between its arrival and its first stage. */
 const MEDIA_UNUSED_MS = HOUR_MS
+/** Whole joins go too: a side that changes later than that makes no triplet alone. */
 const JOIN_EXPIRES_MS = 7 * 24 * HOUR_MS
 const PAGE = 500
 const MEDIA_URI = /media:[0-9a-f]{64}/g

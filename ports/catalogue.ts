@@ -4,6 +4,10 @@
  * A document is written section by section ([sections]: writing one never loses another, whatever the order), so that
  * stages can project their topics independently and at least once. Removals are idempotent; pages are in a fixed order
  * of ids. @throws InvalidRecordError 'bad-id' for an id of no or more than 512 bytes, InvalidRequestError 'bad-limit'.
+ *
+ * [generation] A handle that has asked for the generation projects topics into it: what it writes of tracks, videos and
+ * uploads throws SetupError 'generation-ended' once that one has ended, until it asks again. Such a write may have
+ * happened all the same. A handle that never asked writes to whatever is there.
  */
 import type { MusicDescribed, MusicTagged, UploadReceived } from '../schemas/types.ts'
 
@@ -59,6 +63,9 @@ export interface Page<T> {
 }
 
 export interface Catalogue {
+  /** Another one after the store was wiped: whoever fills it then reads its topics from the start. '' where that cannot be. */
+  generation(): Promise<string>
+
   putTrack(id: string, section: Omit<TrackDocument, 'id'>): Promise<void>
   track(id: string): Promise<TrackDocument | undefined>
   tracks(ids: readonly string[]): Promise<ReadonlyMap<string, TrackDocument>>

@@ -13,7 +13,10 @@ export interface JoinState {
   remove(id: string): Promise<void>
   /** Ids that hold fewer than `parts` parts. */
   incomplete(parts: number): Promise<number>
-  /** Removes incomplete ids last touched before `at` (Unix epoch, ms). @returns how many. */
+  /**
+   * Removes ids of up to `parts` parts, whole or not, that were last touched before `at` (Unix epoch, ms): a part that
+   * comes after that is alone. @returns how many.
+   */
   expire(parts: number, at: number): Promise<number>
   close(): Promise<void>
 }

@@ -61,6 +61,10 @@ class EmbeddedCatalogue implements Catalogue {
     this.#settings = store.openDB({ name: 'settings' })
   }
 
+  async generation(): Promise<string> {
+    return ''
+  }
+
   async putTrack(id: string, section: Sections<TrackDocument>): Promise<void> {
     checkId(id)
     await this.#store.transaction(() => {

@@ -21,7 +21,7 @@ export function openJoinState(folder: string): JoinState {
     touched.removeSync(id)
   }
 
-  function* incompleteIds(count: number): Generator<{ id: string; at: number }> {
+  function* idsBelow(count: number): Generator<{ id: string; at: number }> {
     for (const { key: id, value: at } of touched.getRange()) {
       if (parts.getKeysCount({ start: [id, ''], end: [id, '\uffff'] }) < count) yield { id, at }
     }
@@ -37,11 +37,11 @@ export function openJoinState(folder: string): JoinState {
       }),
     remove: (id) => store.transaction(() => forget(id)),
     async incomplete(count) {
-      return [...incompleteIds(count)].length
+      return [...idsBelow(count)].length
     },
     expire: (count, before) =>
       store.transaction(() => {
-        const stale = [...incompleteIds(count)].filter(({ at }) => at < before)
+        const stale = [...idsBelow(count + 1)].filter(({ at }) => at < before)
         for (const { id } of stale) forget(id)
         return stale.length
       }),

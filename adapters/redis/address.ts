@@ -15,20 +15,30 @@ export function readUrl(text: string) {
   const url = URL.canParse(text) ? new URL(text) : undefined
   const db = Number(url?.pathname.slice(1) || 0)
   if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || !url.hostname || !Number.isInteger(db)) {
-    // The text is not repeated: it may hold a password.
-    throw new SetupError(
-      'bad-redis-url',
-      'The address of Redis must look like redis://host:6379 or rediss://host:6379/0.',
-    )
+    throw badUrl('')
   }
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(url.port || 6379),
     db,
-    username: decodeURIComponent(url.username) || undefined,
-    password: decodeURIComponent(url.password) || undefined,
+    username: decoded(url.username) || undefined,
+    password: decoded(url.password) || undefined,
     secure: url.protocol === 'rediss:',
   }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    throw badUrl(' A % in the user or the password is written %25.')
+  }
+}
+
+/** The text itself is not repeated, nor in a cause: it may hold a password. */
+function badUrl(hint: string): SetupError {
+  const message = `The address of Redis must look like redis://host:6379 or rediss://host:6379/0.${hint}`
+  return new SetupError('bad-redis-url', message)
 }
 
 export function definedOnly<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

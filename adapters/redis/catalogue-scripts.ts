@@ -3,12 +3,14 @@
  *
  * An upload is a hash: id, kind, title; of each stage `first:<stage>` and `last:<stage>`, when it was first and last done;
  * of a failure that stands `failure:<stage>`, as JSON, and `failedAt:<stage>`. All times are Unix epoch, ms.
+ *
+ * Each gives back the generation of the catalogue that it was carried out in.
  */
 import { defineScript } from 'redis'
 
-/** KEYS: the upload, ids of uploads, ids with a failure that stands. ARGV[1] = id, [2] = stage, [3] = at. */
+/** KEYS: the generation, the upload, ids of uploads, ids with a failure that stands. ARGV[1] = id, [2] = stage, [3] = at. */
 const prelude = `
-local upload, ids, failed = KEYS[1], KEYS[2], KEYS[3]
+local upload, ids, failed = KEYS[2], KEYS[3], KEYS[4]
 local id, stage, at = ARGV[1], ARGV[2], ARGV[3]
 local function of(name) return tonumber(redis.call('HGET', upload, name .. ':' .. stage)) end
 local function set(name, value) redis.call('HSET', upload, name .. ':' .. stage, value) end
@@ -16,7 +18,7 @@ local function know(kind)
   redis.call('HSET', upload, 'id', id, 'kind', kind)
   redis.call('ZADD', ids, 0, id)
 end
-local function settle()
+local function noteFailed()
   local failedAt, done = of('failedAt'), of('last')
   if failedAt and done and failedAt <= done then
     redis.call('HDEL', upload, 'failedAt:' .. stage, 'failure:' .. stage)
@@ -26,14 +28,19 @@ local function settle()
   end
   return redis.call('SREM', failed, id)
 end
+local function settle()
+  noteFailed()
+  return redis.call('GET', KEYS[1])
+end
 `
 
 const transform = (...args: (string | Buffer)[]) => args
+const transformReply = (generation: string | null) => generation
 
 export const catalogueScripts = {
   /** ARGV[4] = kind, [5] = title if there is one. */
   recordStage: defineScript({
-    NUMBER_OF_KEYS: 3,
+    NUMBER_OF_KEYS: 4,
     SCRIPT: `${prelude}
 know(ARGV[4])
 if ARGV[5] then redis.call('HSET', upload, 'title', ARGV[5]) end
@@ -42,31 +49,32 @@ if not first or tonumber(at) < first then set('first', at) end
 if not last or tonumber(at) > last then set('last', at) end
 return settle()`,
     transformArguments: transform,
-    transformReply: (reply: number) => reply,
+    transformReply,
   }),
 
   /** ARGV[4] = the failure as JSON, [5] = kind if it is known. */
   recordFailure: defineScript({
-    NUMBER_OF_KEYS: 3,
+    NUMBER_OF_KEYS: 4,
     SCRIPT: `${prelude}
 if ARGV[5] then know(ARGV[5]) end
 local before = of('failedAt')
-if before and before > tonumber(at) then return 0 end
-set('failedAt', at)
-set('failure', ARGV[4])
+if not before or before <= tonumber(at) then
+  set('failedAt', at)
+  set('failure', ARGV[4])
+end
 return settle()`,
     transformArguments: transform,
-    transformReply: (reply: number) => reply,
+    transformReply,
   }),
 
-  /** KEYS: takedowns. ARGV[1] = id, [2] = at. */
+  /** KEYS: the generation, takedowns. ARGV[1] = id, [2] = at. */
   recordTakedown: defineScript({
-    NUMBER_OF_KEYS: 1,
+    NUMBER_OF_KEYS: 2,
     SCRIPT: `
-local before = tonumber(redis.call('HGET', KEYS[1], ARGV[1]))
-if not before or before < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-return 1`,
+local before = tonumber(redis.call('HGET', KEYS[2], ARGV[1]))
+if not before or before < tonumber(ARGV[2]) then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+return redis.call('GET', KEYS[1])`,
     transformArguments: transform,
-    transformReply: (reply: number) => reply,
+    transformReply,
   }),
 }

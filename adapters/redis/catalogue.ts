@@ -8,12 +8,17 @@
  *   catalogue:failed          ids of uploads with a failure that stands
  *   catalogue:takedowns       id → when
  *   catalogue:release         the one that serves
- *   catalogue:filled          generations of the index that were filled once
+ *   catalogue:filled          generations of the projection that were filled once
+ *   catalogue:generation      random id of this content; gone with it when the store is wiped
+ *   catalogue:run             of the server, as it names itself (server-memory.ts)
  *
  * redis-om's repositories say what a document is and read it. Its `save` writes the whole of a document over what another
  * process wrote meanwhile, so writes are commands on the same client: a section is one field of a hash, put with its id in
  * one MULTI [sections]; what depends on what is there is a script. redis-om has no vectors (redis/redis-om-node#85): those
  * are the vector index's.
+ *
+ * Each write of the projection brings back the generation that it was made in, which is compared afterwards [generation]:
+ * to write into a newer one does no harm, because the replay of that one writes the same again.
  */
 
 import { commandOptions } from 'redis'
@@ -26,9 +31,12 @@ import type {
   UploadStatus,
   VideoDocument,
 } from '../../ports/catalogue.ts'
+import { SetupError } from '../../ports/errors.ts'
 import { checkId, checkPage, decodeFeatures, encodeFeatures, isId, uploadStatus } from '../catalogue-rules.ts'
 import { DEFAULT_KEY_PREFIX, type RedisOptions } from './connection.ts'
-import { type OmClient, openOmClient } from './om-client.ts'
+import { type OmClient, type OmRedis, openOmClient, sendOn } from './om-client.ts'
+import { checkKeepsKeys } from './server-checks.ts'
+import { OncePerConnection, standingGeneration } from './server-memory.ts'
 
 type Kind = 'tracks' | 'videos' | 'uploads'
 type Hash = Record<string, string>
@@ -38,15 +46,25 @@ const VIDEO_SECTIONS = ['upload'] as const
 /** Documents that one page is read in at a time. */
 const FETCH_AT_ONCE = 200
 
-/** @throws as openRedis */
+/** @throws as openRedis; SetupError 'redis-evicts' | 'redis-cluster' */
 export async function openRedisCatalogue(options: RedisOptions): Promise<Catalogue> {
-  return new RedisCatalogue(await openOmClient(options), options.keyPrefix ?? DEFAULT_KEY_PREFIX)
+  const om = await openOmClient(options)
+  try {
+    await checkKeepsKeys((...words) => om.ask((client) => sendOn(client)(...words)))
+  } catch (error) {
+    await om.close()
+    throw error
+  }
+  return new RedisCatalogue(om, options.keyPrefix ?? DEFAULT_KEY_PREFIX)
 }
 
 class RedisCatalogue implements Catalogue {
   readonly #om: OmClient
   readonly #prefix: string
   readonly #repositories: Readonly<Record<Kind, Repository>>
+  readonly #memory: OncePerConnection<OmRedis>
+  /** The generation that generation() gave last. */
+  #named: string | undefined
 
   constructor(om: OmClient, keyPrefix: string) {
     this.#om = om
@@ -61,6 +79,12 @@ class RedisCatalogue implements Catalogue {
       videos: repository('videos', VIDEO_SECTIONS),
       uploads: repository('uploads', ['kind', 'title']),
     }
+    this.#memory = new OncePerConnection((client) => this.#standing(client))
+  }
+
+  async generation(): Promise<string> {
+    this.#named = await this.#om.ask((client) => this.#standing(client))
+    return this.#named
   }
 
   async putTrack(id: string, section: Omit<TrackDocument, 'id'>): Promise<void> {
@@ -119,17 +143,16 @@ class RedisCatalogue implements Catalogue {
   ): Promise<void> {
     const { id, kind, title } = upload
     checkId(id)
-    const title_ = title === undefined ? [] : [title]
-    await this.#om.ask((client) => client.recordStage(...this.#uploadKeys(id), id, stage, String(at), kind, ...title_))
+    const about = [id, stage, String(at), kind, ...(title === undefined ? [] : [title])]
+    await this.#write((client) => client.recordStage(this.#generationKey, ...this.#uploadKeys(id), ...about))
   }
 
   async recordFailure(upload: { id: string; kind?: 'track' | 'video' }, failure: UploadFailure): Promise<void> {
     const { id, kind } = upload
     checkId(id)
-    const about = [JSON.stringify(failure), ...(kind === undefined ? [] : [kind])]
-    await this.#om.ask((client) =>
-      client.recordFailure(...this.#uploadKeys(id), id, failure.stage, String(failure.at), ...about),
-    )
+    const { stage, at } = failure
+    const about = [id, stage, String(at), JSON.stringify(failure), ...(kind === undefined ? [] : [kind])]
+    await this.#write((client) => client.recordFailure(this.#generationKey, ...this.#uploadKeys(id), ...about))
   }
 
   async upload(id: string): Promise<UploadStatus | undefined> {
@@ -144,12 +167,14 @@ class RedisCatalogue implements Catalogue {
   async removeUpload(id: string): Promise<void> {
     checkId(id)
     const [document, ids, failed] = this.#uploadKeys(id)
-    await this.#om.ask((client) => client.multi().unlink(document).zRem(ids, id).sRem(failed, id).exec())
+    await this.#write((client) => this.#exec(client.multi().unlink(document).zRem(ids, id).sRem(failed, id)))
   }
 
   async recordTakedown(id: string, at: number): Promise<void> {
     checkId(id)
-    await this.#om.ask((client) => client.recordTakedown(`${this.#prefix}takedowns`, id, String(at)))
+    await this.#write((client) =>
+      client.recordTakedown(this.#generationKey, `${this.#prefix}takedowns`, id, String(at)),
+    )
   }
 
   async takenDownAt(id: string): Promise<number | undefined> {
@@ -203,23 +228,51 @@ class RedisCatalogue implements Catalogue {
   async #put(kind: 'tracks' | 'videos', id: string, sections: object, features?: Buffer): Promise<void> {
     const given = Object.entries(sections).filter(([, value]) => value !== undefined)
     const fields = Object.fromEntries(given.map(([name, value]) => [name, JSON.stringify(value)]))
-    await this.#om.ask((client) => {
+    await this.#write((client) => {
       const together = client
         .multi()
         .hSet(this.#key(kind, id), { id, ...fields })
         .zAdd(this.#ids(kind), { score: 0, value: id })
       if (features !== undefined) together.set(this.#key('features', id), features)
-      return together.exec()
+      return this.#exec(together)
     })
   }
 
   async #remove(kind: 'tracks' | 'videos', id: string, ...more: string[]): Promise<void> {
-    await this.#om.ask((client) =>
-      client
-        .multi()
-        .unlink([this.#key(kind, id), ...more])
-        .zRem(this.#ids(kind), id)
-        .exec(),
+    await this.#write((client) =>
+      this.#exec(
+        client
+          .multi()
+          .unlink([this.#key(kind, id), ...more])
+          .zRem(this.#ids(kind), id),
+      ),
+    )
+  }
+
+  get #generationKey(): string {
+    return `${this.#prefix}generation`
+  }
+
+  #standing(client: OmRedis): Promise<string> {
+    return standingGeneration(sendOn(client), { generation: this.#generationKey, run: `${this.#prefix}run` })
+  }
+
+  /** Carries out a transaction. @returns the generation that it was carried out in */
+  async #exec(transaction: ReturnType<OmRedis['multi']>): Promise<string | null> {
+    return (await transaction.get(this.#generationKey).exec()).at(-1) as string | null
+  }
+
+  /** @param work gives the generation that it was carried out in. @throws SetupError 'generation-ended' [generation] */
+  async #write(work: (client: OmRedis) => Promise<string | null>): Promise<void> {
+    const named = this.#named
+    const written = await this.#om.ask(async (client) => {
+      await this.#memory.check(client)
+      return work(client)
+    })
+    if (named === undefined || named === written) return
+    throw new SetupError(
+      'generation-ended',
+      'The catalogue in Redis was wiped, or may lack writes: it is filled again from the topics',
     )
   }
 

@@ -5,7 +5,8 @@
  *                replies are due is given up
  *   [no queue]   while the connection is away commands reject at once, and what was in flight rejects when it breaks: it
  *                may or may not have been done, so callers repeat only what is idempotent
- *   [reconnect]  goes on for ever, with bounded exponential backoff and jitter
+ *   [reconnect]  goes on for ever, with bounded exponential backoff and jitter; a server that has become read-only is left,
+ *                for another one may have taken its place at this address
  *   [errors]     `asked` and `askedAll` turn what the server or the socket says into the classes of ports/errors.ts; no
  *                error keeps the arguments of its command (credentials, vectors)
  *
@@ -60,6 +61,7 @@ export async function openRedis(options: RedisOptions): Promise<Redis> {
     connectTimeout: commandTimeoutMs,
     socketTimeout: SILENT_TIMEOUTS * commandTimeoutMs,
     retryStrategy: reconnectDelayMs,
+    reconnectOnError: isReadOnly,
   })
   let last: Error | undefined
   let opening = true
@@ -78,6 +80,11 @@ export async function openRedis(options: RedisOptions): Promise<Redis> {
   return redis
 }
 
+/** What a replica says to a write: a primary that was demoted keeps its connections. */
+export function isReadOnly(error: Error): boolean {
+  return error.message.startsWith('READONLY')
+}
+
 /** The reply of one command, or its error as the ports know it. */
 export async function asked<T>(reply: Promise<T>): Promise<T> {
   try {
@@ -85,6 +92,13 @@ export async function asked<T>(reply: Promise<T>): Promise<T> {
   } catch (error) {
     throw redisError(error)
   }
+}
+
+/** One command by its words, for what is asked of either client. @throws as `asked` */
+export type SendCommand = (command: string, ...args: string[]) => Promise<unknown>
+
+export function sendOn(redis: Redis): SendCommand {
+  return (command, ...args) => asked(redis.call(command, ...args))
 }
 
 /** The replies of a pipeline, in order. @throws what its first failed command would */

@@ -1,30 +1,40 @@
 /**
  * JoinState in Redis. Keys, after the prefix:
  *
- *   joins:generation   random id of this content; gone with it when the store is wiped
- *   joins:parts:<id>   part → bytes
- *   joins:touched:<n>  ids that hold n parts, by when they were touched last (Unix epoch, ms): what is incomplete is
- *                      counted, and what is stale is found, without looking at the rest
+ *   joins:generation         random id of this content; gone with it when the store is wiped
+ *   joins:run                of the server, as it names itself (server-memory.ts)
+ *   joins:<g>:parts:<id>     part → bytes, of generation g
+ *   joins:<g>:touched:<n>    ids that hold n parts, by when they were touched last (Unix epoch, ms): what is incomplete is
+ *                            counted, and what is stale is found, without looking at the rest
+ *   joins:ended              generations whose keys are to be unlinked
  *
  * Each write is one script on the server, which first sees that the generation still stands: [merge] holds whatever
- * processes write at the same time, and a wiped store is noticed instead of being filled with halves. To expire what is
- * old is right in any generation. The scripts make their keys themselves, so one server must hold them all; it must not
- * evict keys, and what it keeps through a crash of its machine is its own setting (appendfsync).
+ * processes write at the same time, and a wiped store is noticed instead of being filled with halves. So is a server that
+ * may have forgotten writes: what its snapshot brought back is never read, for the tombstones of uploads that were taken
+ * down since may be compacted away. To expire what is old is right in any generation.
+ *
+ * The scripts make their keys themselves, so one server must hold them all; it must not evict keys (the catalogue, on the
+ * same server, looks at that), and what it keeps through a crash of its machine is its own setting (appendfsync).
  */
-import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { SetupError } from '../../ports/errors.ts'
 import type { JoinState } from '../../ports/join-state.ts'
-import { asked, askedAll } from './connection.ts'
+import { asked, sendOn } from './connection.ts'
+import { OncePerConnection, standingGeneration } from './server-memory.ts'
 
 const ENDED = 'GENERATIONENDED'
 /** Ids of one round of `expire`: a script holds up all other clients while it runs. */
 const EXPIRE_IDS = 200
+const SCAN_COUNT = 1_000
+/** Keys from before their names held a generation. */
+const UNNAMED = ['parts', 'touched']
 
 /** ARGV[1] = prefix. */
 const names = `
-local function partsOf(id) return ARGV[1] .. 'joins:parts:' .. id end
-local function touched(count) return ARGV[1] .. 'joins:touched:' .. count end
+local generation = redis.call('GET', ARGV[1] .. 'joins:generation') or ''
+local own = ARGV[1] .. 'joins:' .. generation
+local function partsOf(id) return own .. ':parts:' .. id end
+local function touched(count) return own .. ':touched:' .. count end
 local function forget(id)
   redis.call('ZREM', touched(redis.call('HLEN', partsOf(id))), id)
   redis.call('UNLINK', partsOf(id))
@@ -32,9 +42,7 @@ end
 `
 /** ARGV[2] = the generation that the caller writes to. */
 const fence = `
-if redis.call('GET', ARGV[1] .. 'joins:generation') ~= ARGV[2] then
-  return redis.error_reply('${ENDED} ' .. ARGV[2])
-end
+if generation ~= ARGV[2] then return redis.error_reply('${ENDED} ' .. ARGV[2]) end
 `
 const scripts = {
   /** ARGV[3] = id, [4] = part, [5] = bytes, [6] = at. @returns [part, bytes, …] */
@@ -50,6 +58,12 @@ return redis.call('HGETALL', parts)`,
 forget(ARGV[3])
 return 1`,
 
+  /** ARGV[2] = parts. @returns how many ids hold fewer */
+  incomplete: `${names}
+local ids = 0
+for held = 1, ARGV[2] - 1 do ids = ids + redis.call('ZCARD', touched(held)) end
+return ids`,
+
   /** ARGV[2] = parts that the ids hold, [3] = at, [4] = how many at most. @returns how many went */
   expire: `${names}
 local stale = redis.call('ZRANGEBYSCORE', touched(ARGV[2]), '-inf', '(' .. ARGV[3], 'LIMIT', 0, ARGV[4])
@@ -62,15 +76,42 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
   const key = (name: string) => `${keyPrefix}joins:${name}`
   const commands = redis as unknown as Record<string, (...args: (string | number | Buffer)[]) => Promise<unknown>>
   for (const [name, lua] of Object.entries(scripts)) redis.defineCommand(`joins_${name}`, { numberOfKeys: 0, lua })
+  const keys = { generation: key('generation'), run: key('run'), ended: key('ended') }
+  const standing = () => standingGeneration(sendOn(redis), keys)
+  const memory = new OncePerConnection(standing)
   let current: string | undefined
+  let isSweeping = false
 
   async function generation(): Promise<string> {
-    const [, stored] = (await asked(
-      redis.multi().set(key('generation'), randomUUID(), 'NX').get(key('generation')).exec(),
-    )) as [unknown, [Error | null, string]]
-    if (stored[0] !== null) throw stored[0]
-    current = stored[1]
+    current = await standing()
+    sweep().catch(() => {}) // what it left is swept after another generation(), of whatever process
     return current
+  }
+
+  /** Unlinks what ended generations left. */
+  async function sweep(): Promise<void> {
+    if (isSweeping) return
+    isSweeping = true
+    try {
+      const ended = await asked(redis.smembers(keys.ended))
+      if (ended.length > 0) await unlinkKeysOf(ended)
+    } finally {
+      isSweeping = false
+    }
+  }
+
+  async function unlinkKeysOf(ended: readonly string[]): Promise<void> {
+    const gone = new Set([...ended, ...UNNAMED])
+    const all = key('')
+    const pattern = `${all.replaceAll(/[\\*?[\]]/g, '\\$&')}*:*`
+    let cursor = '0'
+    do {
+      const [next, found] = await asked(redis.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT))
+      const left = found.filter((name) => gone.has(name.slice(all.length).split(':', 1)[0]!))
+      if (left.length > 0) await asked(redis.unlink(left))
+      cursor = next
+    } while (cursor !== '0')
+    await asked(redis.srem(keys.ended, ...ended))
   }
 
   const run = (name: keyof typeof scripts, ...args: (string | number | Buffer)[]) =>
@@ -79,11 +120,15 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
   /** @throws SetupError 'generation-ended' */
   async function write(name: 'merge' | 'remove', ...args: (string | number | Buffer)[]): Promise<unknown> {
     const written = current ?? (await generation())
+    await memory.check(redis.stream)
     try {
       return await run(name, written, ...args)
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith(ENDED)) throw error
-      throw new SetupError('generation-ended', 'The joins in Redis were wiped: they are filled again from the topics')
+      throw new SetupError(
+        'generation-ended',
+        'The joins in Redis were wiped, or may lack writes: they are filled again from the topics',
+      )
     }
   }
 
@@ -99,13 +144,11 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
       await write('remove', id)
     },
     async incomplete(parts) {
-      const counts = redis.pipeline()
-      for (let held = 1; held < parts; held++) counts.zcard(key(`touched:${held}`))
-      return ((await askedAll(counts)) as number[]).reduce((sum, count) => sum + count, 0)
+      return Number(await run('incomplete', parts))
     },
     async expire(parts, at) {
       let gone = 0
-      for (let held = 1; held < parts; held++) {
+      for (let held = 1; held <= parts; held++) {
         for (let removed = EXPIRE_IDS; removed === EXPIRE_IDS; gone += removed) {
           removed = Number(await run('expire', held, at, EXPIRE_IDS))
         }

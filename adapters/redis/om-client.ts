@@ -6,8 +6,8 @@
  * word waits for ever, and commands sent meanwhile are lost or sent later (redis/node-redis#2205, #2632, #2688, #2785).
  * It is therefore used for one connection and never reconnects:
  *
- *   [one life]  a client whose socket fails, or on which nothing came back for a whole deadline, is dropped and a new one
- *               takes its place; redis-om's repositories follow. A client that is dropped while its socket is being
+ *   [one life]  a client whose socket fails, whose server has become read-only, or on which nothing came back for a whole
+ *               deadline, is dropped and a new one takes its place; redis-om's repositories follow. A client that is dropped while its socket is being
  *               opened ends once it is open: before that the library cannot end it
  *
  * A write that was given up may still be carried out, until the network has forgotten it.
@@ -19,7 +19,13 @@ import { OutageError, SetupError } from '../../ports/errors.ts'
 import { withDeadline } from '../with-deadline.ts'
 import { definedOnly, readUrl, reconnectDelayMs } from './address.ts'
 import { catalogueScripts } from './catalogue-scripts.ts'
-import { DEFAULT_COMMAND_TIMEOUT_MS, type RedisOptions, redisError } from './connection.ts'
+import {
+  DEFAULT_COMMAND_TIMEOUT_MS,
+  isReadOnly,
+  type RedisOptions,
+  redisError,
+  type SendCommand,
+} from './connection.ts'
 
 /** Commands on the way at most; one more is refused at once. */
 const MAX_COMMANDS = 10_000
@@ -85,7 +91,8 @@ class SteadyClient implements OmClient {
       return answer
     } catch (error) {
       if (error instanceof ErrorReply) this.#heardAt = performance.now()
-      if (error === late && this.#heardAt < askedAt) this.#lose(life, late) // [one life]
+      const isSilent = error === late && this.#heardAt < askedAt
+      if (isSilent || mayBeReadOnly(error)) this.#lose(life, error) // [one life]
       const known = this.#translated(error)
       throw known instanceof SetupError ? new OutageError('redis-unavailable', known.message, { cause: known }) : known
     }
@@ -124,6 +131,15 @@ class SteadyClient implements OmClient {
   #translated(error: unknown): Error {
     return redisError(error instanceof ErrorReply ? new ReplyError(error.message) : error, this.#where)
   }
+}
+
+/** A transaction that is refused does not say why. */
+function mayBeReadOnly(error: unknown): boolean {
+  return error instanceof ErrorReply && (isReadOnly(error) || error.message.startsWith('EXECABORT'))
+}
+
+export function sendOn(client: OmRedis): SendCommand {
+  return (...words) => client.sendCommand(words)
 }
 
 /** A client for one connection. [one life] */

@@ -24,7 +24,7 @@ import { checkAttributes, checkId, checkVector } from '../vector-index-checks.ts
 import { DEFAULT_KEY_PREFIX } from './connection.ts'
 import { openRedisVectorIndex } from './vector-index.ts'
 import { IndexRows, type RedisVectorIndexOptions } from './vector-index-rows.ts'
-import { VectorIndexStore } from './vector-index-store.ts'
+import { type BegunRebuild, VectorIndexStore } from './vector-index-store.ts'
 
 const ATTEMPTS = 4
 const ID_DIGITS = 16
@@ -111,7 +111,7 @@ class ShardedVectorIndex implements VectorIndex {
 
   async rebuild(): Promise<Rebuild> {
     await this.settle()
-    const begun: { store: VectorIndexStore; id: string; stopRenewing: () => void }[] = []
+    const begun: (BegunRebuild & { store: VectorIndexStore })[] = []
     const discard = () =>
       this.#all(begun, ({ store, id, stopRenewing }) => {
         stopRenewing()
@@ -130,9 +130,15 @@ class ShardedVectorIndex implements VectorIndex {
       index: new ShardedVectorIndex(this.#shards, rows),
       promote: async (keepMs = 0) => {
         await this.#all(rows.shards, (shard) => shard.ready())
-        await this.#all(begun, ({ store, id }) => store.mayServe(id))
-        if (!(await this.#setRecord(await this.#record(), rows.record))) throw changing()
-        await this.#all(begun, ({ store, id }) => store.promote(id, keepMs))
+        const served = await this.#record()
+        await this.#all(begun, ({ renew }) => renew()) // so that no other rebuild takes over a part of it now
+        if (!(await this.#setRecord(served, rows.record))) throw changing()
+        try {
+          await this.#all(begun, ({ store, id }) => store.promote(id, keepMs))
+        } catch (error) {
+          await this.settle().catch(() => {}) // [repair], or the next generation() does it
+          throw error
+        }
         for (const { stopRenewing } of begun) stopRenewing()
       },
       discard: async () => {
@@ -211,8 +217,9 @@ class ShardedVectorIndex implements VectorIndex {
       const [after, result] = await Promise.allSettled([this.#record(), call(this.#serving)])
       if (after.status === 'rejected') throw after.reason
       if (after.value === record) {
-        if (result.status === 'rejected') throw result.reason
-        return result.value
+        if (result.status === 'fulfilled') return result.value
+        // A server may have gone on to the next generation after the look at the record.
+        if ((await this.#record()) === record) throw result.reason
       }
       this.#serving = undefined
     }

@@ -29,7 +29,7 @@ export function unknownIndex(name: string): SetupError {
   )
 }
 
-export function endedGeneration(id: string): SetupError {
+function endedGeneration(id: string): SetupError {
   return new SetupError('generation-ended', `Generation ${id} of the index has ended; ask for the one that serves now.`)
 }
 

@@ -44,12 +44,23 @@ local serving = redis.call('GET', key('generation')) or ''
 local building = redis.call('HGET', key('rebuild'), 'generation') or ''
 local generation = wanted == '' and serving or wanted
 local function ended() return redis.error_reply('${ENDED} ' .. generation) end
+local function readable()
+  if generation == serving or generation == building then return true end
+  local freedAt = redis.call('ZSCORE', key('ended'), generation)
+  return freedAt and tonumber(freedAt) > now()
+end
 local function writable() return generation ~= '' and (generation == serving or generation == building) end
 local function entryOf(name) return redis.call('HGET', key('names:' .. generation), name) end
 local function uidOf(entry) return string.match(entry, '^%S+') end
+-- What is gone already, by hand or with its index, is as good as dropped.
+local function dropUnlessGone(gone, ...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err and not string.find(string.lower(reply.err), gone, 1, true) then error(reply) end
+end
+local function dropAlias(name) dropUnlessGone('alias does not exist', 'FT.ALIASDEL', prefix .. 'serving:' .. name) end
 local function forget(name, entry)
   local uid = uidOf(entry)
-  redis.call('FT.DROPINDEX', prefix .. 'ix:' .. uid)
+  dropUnlessGone('unknown index name', 'FT.DROPINDEX', prefix .. 'ix:' .. uid)
   redis.call('HDEL', key('names:' .. generation), name)
   redis.call('HDEL', key('rows'), uid)
   redis.call('DEL', key('fields:' .. uid))
@@ -99,17 +110,17 @@ return 1`),
   /** @returns [generation, entry | nil, rows, numeric fields of ARGV[3]]; nothing where the store is empty */
   look: script(`
 if generation == '' then return {} end
-if generation ~= serving and generation ~= building and not redis.call('ZSCORE', key('ended'), generation) then
-  return ended()
-end
+if not readable() then return ended() end
 local entry = entryOf(ARGV[3])
 if not entry then return { generation } end
 local uid = uidOf(entry)
 return { generation, entry, tonumber(redis.call('HGET', key('rows'), uid) or 0), redis.call('SMEMBERS', key('fields:' .. uid)) }`),
 
-  /** @returns [name, entry, rows, …] */
+  /** @returns [name, entry, rows, …]; nothing where the store is empty */
   list: script(`
 local listed = {}
+if generation == '' then return listed end
+if not readable() then return ended() end
 local names = redis.call('HGETALL', key('names:' .. generation))
 for i = 1, #names, 2 do
   listed[#listed + 1] = names[i]
@@ -183,7 +194,7 @@ return removed`),
 if not writable() then return ended() end
 local entry = entryOf(ARGV[3])
 if not entry then return 0 end
-if generation == serving then redis.call('FT.ALIASDEL', prefix .. 'serving:' .. ARGV[3]) end
+if generation == serving then dropAlias(ARGV[3]) end
 forget(ARGV[3], entry)
 return 1`),
 
@@ -197,8 +208,9 @@ end
 redis.call('HSET', key('rebuild'), 'generation', ARGV[3], 'until', now() + ARGV[4])
 return ARGV[3]`),
 
-  /** ARGV[3] = for how many ms from now. */
+  /** ARGV[3] = for how many ms from now. What serves needs no lease any more. */
   renew: script(`
+if wanted == serving then return 0 end
 if wanted ~= building then return ended() end
 redis.call('HSET', key('rebuild'), 'until', now() + ARGV[3])
 return 1`),
@@ -209,7 +221,7 @@ if wanted == serving then return 0 end
 if wanted ~= building then return ended() end
 local old = redis.call('HKEYS', key('names:' .. serving))
 for _, name in ipairs(old) do
-  if not entryOf(name) then redis.call('FT.ALIASDEL', prefix .. 'serving:' .. name) end
+  if not entryOf(name) then dropAlias(name) end
 end
 local names = redis.call('HGETALL', key('names:' .. wanted))
 for i = 1, #names, 2 do

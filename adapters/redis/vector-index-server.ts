@@ -1,7 +1,8 @@
 /** What the Redis behind an index must be, and what is said where it is not. */
 import type { Redis } from 'ioredis'
 import { OutageError, SetupError } from '../../ports/errors.ts'
-import { asked } from './connection.ts'
+import { asked, sendOn } from './connection.ts'
+import { checkKeepsKeys } from './server-checks.ts'
 
 /** FLOAT16 vectors came with 2.10. */
 const LEAST_ENGINE = 21_000
@@ -21,19 +22,7 @@ export async function checkServer(redis: Redis): Promise<void> {
         'load redisearch.so; an address without one is good for nothing but the embedded index.',
     )
   }
-  if (/^cluster_enabled:1/m.test(await asked(redis.info('cluster')))) {
-    throw new SetupError(
-      'redis-cluster',
-      'The index spreads over several Redis servers by itself: give the addresses of servers that are no cluster.',
-    )
-  }
-  const [, policy = ''] = (await asked(redis.config('GET', 'maxmemory-policy')).catch(() => [])) as string[]
-  if (policy.startsWith('allkeys-')) {
-    throw new SetupError(
-      'redis-evicts',
-      `Redis evicts any key when its memory is full (maxmemory-policy ${policy}), rows of the index too; set noeviction.`,
-    )
-  }
+  await checkKeepsKeys(sendOn(redis))
 }
 
 /** @throws SetupError 'may-lose-results' where it cannot be set. */

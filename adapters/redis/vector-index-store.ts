@@ -10,8 +10,10 @@ import {
   DEFAULT_KEY_PREFIX,
   openRedis,
   type RedisOptions,
+  sendOn,
 } from './connection.ts'
-import { endedGeneration, engineError, startsWith } from './vector-index-errors.ts'
+import { OncePerConnection, serverRun } from './server-memory.ts'
+import { engineError, startsWith } from './vector-index-errors.ts'
 import { type Script, scripts } from './vector-index-scripts.ts'
 import { checkServer, failOnTimeout } from './vector-index-server.ts'
 
@@ -28,8 +30,7 @@ export class VectorIndexStore {
   readonly commandTimeoutMs: number
   readonly #onError: (error: Error) => void
   readonly #timers = new Set<NodeJS.Timeout>()
-  /** That the server of this connection has forgotten nothing; absent until it was asked. */
-  #remembering: Promise<void> | undefined
+  readonly #memory = new OncePerConnection(() => this.#checkMemory())
   /** FT indexes that were seen to have all rows since the connection was made. */
   readonly #whole = new Set<string>()
   #sweeping: Promise<void> = Promise.resolve()
@@ -40,10 +41,7 @@ export class VectorIndexStore {
     this.prefix = options.keyPrefix ?? DEFAULT_KEY_PREFIX
     this.commandTimeoutMs = options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS
     this.#onError = options.onError
-    redis.on('close', () => {
-      this.#whole.clear()
-      this.#remembering = undefined
-    })
+    redis.on('close', () => this.#whole.clear())
   }
 
   static async open(options: RedisOptions): Promise<VectorIndexStore> {
@@ -73,23 +71,16 @@ export class VectorIndexStore {
 
   /** All that is queued must be idempotent. A command that failed leaves its error, as the ports know it, in its place. */
   async pipelined(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
-    this.#remembering ??= this.#checkMemory()
-    await this.#remembering
+    await this.#memory.check(this.redis.stream)
     return this.#send(queue)
   }
 
   /** A server that began again without every write in a file may have forgotten the last: what it holds has ended. */
   async #checkMemory(): Promise<void> {
-    try {
-      const info = await asked(this.redis.info('server', 'persistence'))
-      const value = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? ''
-      const ids = [newId(), value('run_id'), value('aof_enabled')]
-      const [reply] = await this.#send((pipeline) => this.queue(pipeline, scripts.remember, SERVING, ...ids))
-      if (reply instanceof Error) throw reply
-    } catch (error) {
-      this.#remembering = undefined
-      throw error
-    }
+    const { id, keepsWrites } = await serverRun(sendOn(this.redis))
+    const given = [newId(), id, keepsWrites ? '1' : '0']
+    const [reply] = await this.#send((pipeline) => this.queue(pipeline, scripts.remember, SERVING, ...given))
+    if (reply instanceof Error) throw reply
   }
 
   async #send(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
@@ -112,23 +103,18 @@ export class VectorIndexStore {
   }
 
   /** @throws SetupError 'rebuild-running' */
-  async startRebuild(leaseMs = DEFAULT_LEASE_MS): Promise<{ id: string; stopRenewing: () => void }> {
+  async startRebuild(leaseMs = DEFAULT_LEASE_MS): Promise<BegunRebuild> {
     await this.begin()
     const id = newId()
     await this.run(scripts.rebuild, SERVING, id, leaseMs)
-    return { id, stopRenewing: this.#every(leaseMs / 3, () => this.run(scripts.renew, id, leaseMs)) }
+    const renew = () => this.run(scripts.renew, id, leaseMs)
+    return { id, renew, stopRenewing: this.#every(leaseMs / 3, renew) }
   }
 
   /** The first generation begins where there is none. */
   async state(): Promise<{ serving: string; building: string }> {
     const [serving, building] = (await this.run(scripts.state, SERVING, newId())) as [string, string]
     return { serving, building }
-  }
-
-  /** @throws SetupError 'generation-ended' unless the generation serves or is under construction. */
-  async mayServe(id: string): Promise<void> {
-    const { serving, building } = await this.state()
-    if (serving !== id && building !== id) throw endedGeneration(id)
   }
 
   /** The generations of all servers of a sharded index, on its first; '' where there are none. */
@@ -230,6 +216,13 @@ export class VectorIndexStore {
       await asked(this.redis.srem(`${this.prefix}index:garbage`, uid))
     }
   }
+}
+
+export interface BegunRebuild {
+  readonly id: string
+  /** Its lease, from now. @throws SetupError 'generation-ended' unless it is under construction or serves. */
+  renew(): Promise<unknown>
+  stopRenewing(): void
 }
 
 export function newId(): string {

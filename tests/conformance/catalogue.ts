@@ -224,6 +224,15 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
       assert.equal((await catalogue.upload('gone'))!.failure, undefined)
     })
 
+    test('the generation stays the same, also after opening again, and who names it writes as before [generation]', async () => {
+      const generation = await catalogue.generation()
+      assert.equal(await catalogue.generation(), generation)
+      catalogue = await subject.reopen()
+      assert.equal(await catalogue.generation(), generation)
+      await catalogue.putTrack('named', { tagged: tagged('named') })
+      await catalogue.removeTrack('named')
+    })
+
     test('everything is there after opening again', async () => {
       await catalogue.putTrack('kept', { tagged: tagged('kept') })
       await catalogue.putVideo('kept', { features: features(3) })

@@ -41,16 +41,20 @@ export function joinStateConformance(adapter: string, subject: JoinStateSubject)
       assert.equal(Math.max(...merged.map((parts) => parts.size)), 20)
     })
 
-    test('incomplete ids are counted, and only those untouched since the given time expire', async () => {
+    test('incomplete ids are counted, and ids untouched since the given time expire, whole ones too', async () => {
       const before = await state.incomplete(3)
-      for (const part of ['video', 'music', 'text']) await state.merge('whole', part, bytes(0), 5)
+      for (const part of ['video', 'music', 'text']) {
+        await state.merge('whole', part, bytes(0), 10_000)
+        await state.merge('old whole', part, bytes(0), 100)
+      }
       await state.merge('old', 'video', bytes(0), 100)
       await state.merge('new', 'video', bytes(0), 10_000)
       assert.equal(await state.incomplete(3), before + 2)
       await state.expire(3, 10_000)
       assert.deepEqual([...(await state.merge('new', 'music', bytes(1), 10_001)).keys()].sort(), ['music', 'video'])
       assert.deepEqual([...(await state.merge('old', 'music', bytes(1), 10_001)).keys()], ['music'])
-      assert.equal((await state.merge('whole', 'video', bytes(0), 6)).size, 3)
+      assert.equal((await state.merge('whole', 'video', bytes(0), 10_001)).size, 3)
+      assert.equal((await state.merge('old whole', 'video', bytes(0), 10_001)).size, 1)
     })
 
     test('what was merged is there after opening again, and what was removed is not', async () => {

@@ -328,6 +328,7 @@ export function vectorIndexConformance(adapter: string, subject: VectorIndexSubj
       await rebuild.discard()
       await rebuild.discard()
       await assert.rejects(rebuild.index.upsert(name, [row('late', turned(0))]), isSetupError('generation-ended'))
+      await assert.rejects(rebuild.index.indexes(), isSetupError('generation-ended'))
       await assert.rejects(rebuild.promote(), isSetupError('generation-ended'))
       assert.deepEqual(await ids(name, turned(0), 5), ['kept'])
       const second = await index.rebuild()

@@ -16,6 +16,7 @@ import { inTime } from '../conformance/deadline.ts'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
 import { tlsFront } from '../support/tls-front.ts'
 import { until } from '../support/until.ts'
+import { NO_PROCESS, otherServer, SNAPSHOTS } from './redis-fixtures.ts'
 
 const services = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
 const { redis: server, redisUrl } = services
@@ -61,6 +62,8 @@ async function holdHandshake(proxy: TcpProxy, hold: () => void): Promise<void> {
   await until('the client has connected and speaks', async () => proxy.heldBytes > 0)
 }
 const isOutage = (error: unknown) => error instanceof OutageError && error.code === 'redis-unavailable'
+const isEnd = (error: unknown) => error instanceof SetupError && error.code === 'generation-ended'
+const isSetup = (code: string) => (error: unknown) => error instanceof SetupError && error.code === code
 const works = (catalogue: Catalogue) => until('Redis answers', () => catalogue.counts().catch(() => false as const))
 const received = (id: string) => ({ id, kind: 'track' }) as const
 
@@ -219,6 +222,7 @@ test('a server that cannot serve now is an outage: read-only, out of memory, awa
   await asAdmin((redis) => redis.replicaof('127.0.0.1', 1))
   await assertNoWrites()
   await asAdmin((redis) => redis.replicaof('NO', 'ONE'))
+  await works(catalogue)
   await asAdmin((redis) => redis.config('SET', 'maxmemory', 1))
   await assertNoWrites()
   await asAdmin((redis) => redis.config('SET', 'maxmemory', 0))
@@ -227,6 +231,83 @@ test('a server that cannot serve now is an outage: read-only, out of memory, awa
   await assert.rejects(inTime(opened({ commandTimeoutMs: SHORT_MS }), 'the refusal', LONG_MS), isOutage)
   await server.kill('SIGKILL')
   await assert.rejects(opened(), isOutage)
+})
+
+test('a primary that was demoted is left, so that the one that took its place at the address is found', async () => {
+  const client = await openOmClient({ url: redisUrl, commandTimeoutMs: 10_000, onError: () => {} })
+  after(() => client.close())
+  for (const write of [
+    () => client.ask((redis) => redis.set('a', '1')),
+    () => client.ask((redis) => redis.multi().set('a', '1').exec()),
+    () => client.ask((redis) => redis.eval("return redis.call('SET', 'a', '1')")),
+  ]) {
+    const demoted = await client.ask((redis) => redis.clientId())
+    await asAdmin((redis) => redis.replicaof('127.0.0.1', 1))
+    await assert.rejects(write(), isOutage)
+    await asAdmin((redis) => redis.replicaof('NO', 'ONE'))
+    await until('it is written', () =>
+      write().then(
+        () => true,
+        () => false,
+      ),
+    )
+    assert.notEqual(await client.ask((redis) => redis.clientId()), demoted)
+  }
+})
+
+test('a Redis that evicts keys, or is of a cluster, is refused with what to do', async (t) => {
+  await asAdmin((redis) => redis.config('SET', 'maxmemory-policy', 'allkeys-lru'))
+  await assert.rejects(opened(), isSetup('redis-evicts'))
+  await asAdmin((redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'))
+  const member = await otherServer(server, ['--cluster-enabled', 'yes'])
+  if (member === undefined) return t.skip(NO_PROCESS)
+  await assert.rejects(opened({ url: member.url }), isSetup('redis-cluster'))
+})
+
+/** All that a projection does. */
+function projections(catalogue: Catalogue): (() => Promise<void>)[] {
+  return [
+    () => catalogue.putTrack('a', { upload: upload('a', 'a') }),
+    () => catalogue.putVideo('a', { features: features(2) }),
+    () => catalogue.recordStage(received('a'), 'analysed', 1),
+    () => catalogue.recordFailure(received('a'), { stage: 'analysed', code: 'bad', message: 'bad', at: 2 }),
+    () => catalogue.recordFailure(received('a'), { stage: 'analysed', code: 'bad', message: 'bad', at: 1 }),
+    () => catalogue.recordTakedown('a', 1),
+    () => catalogue.removeTrack('a'),
+    () => catalogue.removeVideo('a'),
+    () => catalogue.removeUpload('a'),
+  ]
+}
+
+test('a catalogue that is wiped under its projection refuses each of its writes until its new generation is named; others go on', async () => {
+  const [projection, gateway] = [await opened(), await opened()]
+  const before = await projection.generation()
+  for (const write of projections(projection)) await write()
+  await asAdmin((redis) => redis.flushall())
+  for (const write of projections(projection)) await assert.rejects(write(), isEnd)
+  for (const write of projections(gateway)) await write()
+  const next = await (await opened()).generation()
+  assert.notEqual(next, before)
+  for (const write of projections(projection)) await assert.rejects(write(), isEnd)
+  assert.equal(await projection.generation(), next)
+  for (const write of projections(projection)) await write()
+})
+
+test('a server that came back with an old snapshot has another generation of the catalogue, for whoever knew it and for who comes', async (t) => {
+  const forgetful = await otherServer(server, SNAPSHOTS)
+  if (forgetful === undefined) return t.skip(NO_PROCESS)
+  const catalogue = await opened({ url: forgetful.url })
+  const before = await catalogue.generation()
+  await forgetful.save()
+  await catalogue.recordTakedown('lost', 1)
+  await forgetful.restart()
+  await until('it is noticed', () =>
+    catalogue.recordTakedown('next', 1).then(() => assert.fail('it was written beside what is not whole'), isEnd),
+  )
+  const next = await catalogue.generation()
+  assert.notEqual(next, before)
+  assert.equal(await (await opened({ url: forgetful.url })).generation(), next)
+  await catalogue.recordTakedown('next', 1)
 })
 
 test('credentials are never in an error, and wrong ones are a matter of setup', async () => {

@@ -103,13 +103,15 @@ test('redis/ioredis#634: opening a server that accepts and never answers ends wi
 })
 
 test('a server that cannot serve now is an outage: read-only, out of memory, no answer at its address', async () => {
-  const redis = await opened()
+  const [redis, admin] = [await opened(), await opened()]
   const write = () => asked(redis.set('a', 1))
   const inScript = () => asked(redis.eval("return redis.call('SET', KEYS[1], 1)", 1, 'a'))
-  await asked(redis.replicaof('127.0.0.1', 1))
+  await asked(admin.replicaof('127.0.0.1', 1))
   await assert.rejects(write(), isOutage)
+  await works(redis)
   await assert.rejects(inScript(), isOutage)
-  await asked(redis.replicaof('NO', 'ONE'))
+  await asked(admin.replicaof('NO', 'ONE'))
+  await works(redis)
   await asked(redis.config('SET', 'maxmemory', 1))
   await assert.rejects(write(), isOutage)
   await assert.rejects(inScript(), isOutage)
@@ -117,6 +119,17 @@ test('a server that cannot serve now is an outage: read-only, out of memory, no 
   await write()
   await server.kill('SIGKILL')
   await assert.rejects(opened(), isOutage)
+})
+
+test('a primary that was demoted is left, so that the one that took its place at the address is found', async () => {
+  const [redis, admin] = [await opened(), await opened()]
+  const write = () => asked(redis.set('a', 1))
+  const demoted = await asked(redis.client('ID'))
+  await asked(admin.replicaof('127.0.0.1', 1))
+  await assert.rejects(write(), isOutage)
+  await asked(admin.replicaof('NO', 'ONE'))
+  await until('it is written', () => write().catch(() => false))
+  assert.notEqual(await asked(redis.client('ID')), demoted)
 })
 
 test('credentials are never in an error, and wrong ones are a matter of setup', async () => {
@@ -127,6 +140,7 @@ test('credentials are never in an error, and wrong ones are a matter of setup', 
     { username: 'reader', password: 'wrong-secret' },
     { url: `redis://reader:wrong-secret@${address}` },
     { url: `redis://reader:wrong-secret@${address}/not-a-number` },
+    { url: `redis://reader:wrong-secret%of@${address}` },
     { url: `http://reader:wrong-secret@${address}` },
     { url: `redis://reader:wrong-secret@127.0.0.1:1` },
   ]) {

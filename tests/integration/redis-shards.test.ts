@@ -12,6 +12,7 @@ import type { VectorIndex } from '../../ports/vector-index.ts'
 import { startServices } from '../../services/start-services.ts'
 import { until } from '../support/until.ts'
 import { clusteredVectors } from '../support/vectors.ts'
+import { engineOf, NO_PROCESS, otherServer, SNAPSHOTS } from './redis-fixtures.ts'
 
 const services = await startServices({ want: ['redis'], redisServers: 3, rungs: ['docker', 'local'] })
 const { redisUrls: urls, redisServers: servers } = services
@@ -101,6 +102,49 @@ test('a server that was wiped gives the whole another generation, and is whole o
     assert.equal((await index.search(music, query, 300)).length, 300)
     assert.equal(await (await opened()).generation(), after)
   }
+})
+
+test('a server that forgot rows ends the generation of the whole, for who only reads it too', async (t) => {
+  const forgetful = await otherServer(servers[0]!, [...SNAPSHOTS, ...(await engineOf(urls[0]!))])
+  if (forgetful === undefined) return t.skip(NO_PROCESS)
+  const of = async () => {
+    const options = { keyPrefix, commandTimeoutMs: 20_000, onError: () => {} }
+    const index = await openRedisShards([urls[0]!, urls[1]!, forgetful.url], options)
+    open.add(index)
+    return index
+  }
+  const [index, reader] = [await of(), await of()]
+  await index.create(music, DIMS)
+  const before = await index.generation()
+  await index.upsert(music, rows.slice(0, 200))
+  assert.equal((await reader.search(music, query, 300)).length, 200)
+  await forgetful.save()
+  await index.upsert(music, rows)
+  await forgetful.restart()
+  await until('it is noticed', () =>
+    reader.search(music, query, 300).then(
+      (hits) => assert.fail(`${hits.length} rows of 300 were found in silence`),
+      (error) => isSetup('generation-ended')(error),
+    ),
+  )
+  assert.notEqual(await index.generation(), before)
+  await index.create(music, DIMS)
+  await index.upsert(music, rows)
+  assert.equal((await reader.search(music, query, 300)).length, 300)
+})
+
+test('the lease of a rebuild is renewed before the switch, so that no other takes one of its servers meanwhile', async () => {
+  const index = await filled()
+  const rebuild = await index.rebuild()
+  await rebuild.index.create(music, DIMS)
+  const lease = `${keyPrefix}shard-2-of-3:index:rebuild`
+  await onServer(2, (redis) => redis.hset(lease, 'until', 1))
+  await onServer(2, (redis) => redis.call('ACL', 'SETUSER', 'default', '-ft.aliasupdate'))
+  await assert.rejects(rebuild.promote())
+  assert.ok(Number(await onServer(2, (redis) => redis.hget(lease, 'until'))) > 1)
+  await onServer(2, (redis) => redis.call('ACL', 'SETUSER', 'default', '+ft.aliasupdate'))
+  assert.equal(await index.generation(), await rebuild.index.generation(), 'the switch is finished')
+  assert.equal(await index.count(music), 0)
 })
 
 test('a crash between the switch and the servers that follow it leaves the new generation whole, and is repaired', async () => {
