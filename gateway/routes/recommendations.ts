@@ -162,6 +162,7 @@ const ANSWER_STATUS: Readonly<Record<string, InvalidRequestError['status']>> = {
   'unknown-track': 404,
   'video-not-ready': 409,
   'bad-cursor': 400,
+  'bad-limit': 400,
   'nothing-asked': 400,
 }
 

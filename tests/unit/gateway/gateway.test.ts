@@ -203,6 +203,8 @@ test('a refusal by the answering stage keeps its code', async () => {
   await answerWith(gateway, ({ text }) => ({ release: null, error: { code: text!, message: 'said the stage' } }))
   const cursor = await post(gateway.app, '/v1/recommendations', { text: 'bad-cursor' })
   assert.deepEqual([cursor.status, cursor.body.code, cursor.body.detail], [400, 'bad-cursor', 'said the stage'])
+  const deep = await post(gateway.app, '/v1/recommendations', { text: 'bad-limit' })
+  assert.deepEqual([deep.status, deep.body.code], [400, 'bad-limit'])
   const release = await post(gateway.app, '/v1/recommendations', { text: 'no-release' })
   assert.deepEqual([release.status, release.body.code], [503, 'no-release'])
 })

@@ -113,7 +113,7 @@ describe('ranking', () => {
       },
       count: { value: async () => 20_000 },
     })
-    const last = await rank({ text: 'calm', explain: false, limit: 100, cursor: encodeCursor('r1', 9_950) }, deep)
+    const last = await rank({ text: 'calm', explain: false, limit: 100, cursor: encodeCursor('r1', 9_750) }, deep)
     assert.equal(last.results.length, 100)
     assert.equal(last.nextCursor, null)
   })
