@@ -23,8 +23,10 @@ const STREAM_MS = 5_000
 const LOOK_EVERY_MS = 1_000
 
 /** Another one after a store that index-embeddings fills was wiped or rebuilt; '' where stores are never wiped. */
-export function projectionGeneration({ index }: ProjectionStores): Promise<string> {
-  return index.generation()
+export async function projectionGeneration({ index, catalogue }: ProjectionStores): Promise<string> {
+  const ofIndex = await index.generation()
+  const ofCatalogue = await catalogue.generation()
+  return ofCatalogue === '' ? ofIndex : `${ofIndex}.${ofCatalogue}`
 }
 
 /** @returns of each look at the lag, whether the group has caught up. */
@@ -46,6 +48,7 @@ export function filledGate(
   deps: ProjectionStores & { readonly broker: Pick<Broker, 'lag'>; readonly now: () => number },
 ): () => Promise<void> {
   const { catalogue, broker, now } = deps
+  const stores = { index: deps.index, catalogue: catalogue.handle() }
   let generation: string | undefined
   let isCaughtUp = catchUp(now)
   let isFilled = false
@@ -53,7 +56,7 @@ export function filledGate(
   let looking: Promise<void> | undefined
 
   async function look(): Promise<void> {
-    const current = await projectionGeneration(deps)
+    const current = await projectionGeneration(stores)
     if (current !== generation) {
       generation = current
       isCaughtUp = catchUp(now)

@@ -3,15 +3,15 @@
  *
  *     topics ──▶ index-embeddings, as the group of the new generation ──▶ new generation ──▶ compared ──▶ serves
  *
- *   [takeover]  the replay runs as the very group that the live stage turns to once the generation serves (groupOf): it
- *               goes on where the replay stopped, so no record is lost. What the stage read in between as its old group
+ *   [takeover]  the replay runs as the very group that the live stage turns to once the generation serves
+ *               (projectionGeneration): it goes on where the replay stopped, so no record is lost. What the stage read in between as its old group
  *               it reads again, which changes nothing; a record that cannot be projected gets a second dead letter then
  *   [whole]     the new generation serves only if it has a row for every embedding that stands on its topic
  *   [or not]    a replay that fails, is stopped or is not whole leaves what serves as it was
  *   [letters]   records that cannot be projected have their dead letters from the first time, and get no others
  *
  * The catalogue is not rebuilt beside itself: the same records are written into the one that serves, which changes
- * nothing where nothing is missing. Offsets of groups that are no longer used are left to the broker, which forgets them
+ * nothing where nothing is missing. If it is wiped meanwhile the rebuild ends, for the live stage then reads all anew. Offsets of groups that are no longer used are left to the broker, which forgets them
  * in its time: the port has no way to remove a group.
  */
 import type { Logger } from 'pino'
@@ -22,10 +22,10 @@ import { OutageError, SetupError } from '../../ports/errors.ts'
 import type { Rebuild, VectorIndex } from '../../ports/vector-index.ts'
 import { indexEmbeddings } from '../../processors/index-embeddings/index-embeddings.ts'
 import type { Codec } from '../../runtime/codec.ts'
-import type { Processor } from '../../runtime/define-processor.ts'
 import { createStageMetrics } from '../../runtime/metrics.ts'
 import type { RetryPolicy } from '../../runtime/retry.ts'
-import { groupOf, groupTopics, runProcessor } from '../../runtime/run-processor.ts'
+import { groupOf, runProcessor } from '../../runtime/run-processor.ts'
+import { catchUp, type ProjectionStores, projectedTopics, projectionGeneration } from '../projection.ts'
 import { countRows, type IndexCount, missingRows } from './live-rows.ts'
 import { type ReplayFrom, seekTo } from './replay-from.ts'
 
@@ -56,9 +56,6 @@ export interface RebuildReport {
 }
 
 const LOOK_EVERY_MS = 200
-/** Under a steady stream the lag is never 0 for long: so little, for so many looks, is caught up as well. */
-const STREAM_RECORDS = 500
-const STREAM_LOOKS = 25
 const NAMED_AT_MOST = 5
 
 export interface BegunRebuild {
@@ -70,21 +67,23 @@ export interface BegunRebuild {
 /** @throws SetupError 'rebuild-running', InvalidRequestError 'bad-position': before anything is replayed. */
 export async function beginRebuild(deps: RebuildDeps, from: ReplayFrom): Promise<BegunRebuild> {
   const rebuild = await deps.index.rebuild()
+  const catalogue = deps.catalogue.handle()
   return orDiscard(rebuild, async () => {
     const generation = await rebuild.index.generation()
     for (const { release, kind, dims } of await deps.index.indexes()) {
       await rebuild.index.create({ release, kind }, dims)
     }
-    await seekTo(deps.broker, groupOf(indexEmbeddings.name, generation), topics, from)
+    const projection = await projectionGeneration({ index: rebuild.index, catalogue })
+    await seekTo(deps.broker, groupOf(indexEmbeddings.name, projection), projectedTopics, from)
     return {
       generation,
       finish: (signal, onProgress = () => {}) =>
-        orDiscard(rebuild, () => finish(deps, { rebuild, generation, signal, onProgress })),
+        orDiscard(rebuild, () =>
+          finish({ ...deps, catalogue }, { rebuild, generation, projection, signal, onProgress }),
+        ),
     }
   })
 }
-
-const topics = groupTopics(indexEmbeddings as unknown as Processor)
 
 /** [or not] */
 async function orDiscard<T>(rebuild: Rebuild, work: () => Promise<T>): Promise<T> {
@@ -98,35 +97,40 @@ async function orDiscard<T>(rebuild: Rebuild, work: () => Promise<T>): Promise<T
 
 interface Running {
   readonly rebuild: Rebuild
+  /** Of the index. */
   readonly generation: string
+  /** Of the index and the catalogue that it is beside. */
+  readonly projection: string
   readonly signal: AbortSignal
   readonly onProgress: (progress: ReplayProgress) => void
 }
 
 async function finish(deps: RebuildDeps, running: Running): Promise<RebuildReport> {
   const { broker, catalogue, logger } = deps
-  const { rebuild, generation, signal, onProgress } = running
-  const group = groupOf(indexEmbeddings.name, generation)
+  const { rebuild, generation, projection, signal, onProgress } = running
+  const stores = { index: rebuild.index, catalogue }
+  const group = groupOf(indexEmbeddings.name, projection)
   const letters = new Set<string>()
   const stage = runProcessor({
     ...deps,
     processor: indexEmbeddings,
-    deps: { index: rebuild.index, catalogue, now: deps.now },
+    deps: { ...stores, now: deps.now },
     broker: withoutLetters(broker, letters), // [letters]
     logger: logger.child({ generation }),
     metrics: createStageMetrics(new Registry()),
-    generation: async () => generation, // [takeover]
+    generation: async () => projection, // [takeover]
     onCrash: 'restart',
   })
   let progress = { doneRecords: 0, totalRecords: 0 }
   try {
     await caughtUp(
-      () => broker.lag(group, topics),
+      () => broker.lag(group, projectedTopics),
+      catchUp(deps.now),
       signal,
       async (doneRecords, totalRecords) => {
         progress = { doneRecords, totalRecords }
         onProgress({ phase: 'replaying', ...progress })
-        await rebuild.index.indexes().catch(whileAway) // throws once the generation is gone
+        await checkStands(stores, projection).catch(whileAway)
       },
     )
   } finally {
@@ -134,7 +138,7 @@ async function finish(deps: RebuildDeps, running: Running): Promise<RebuildRepor
   }
 
   onProgress({ phase: 'comparing', ...progress })
-  const read = await broker.lag(group, topics)
+  const read = await broker.lag(group, projectedTopics)
   const indexes = await countRows(rebuild.index, broker, read)
   if (indexes.some(({ rows, liveKeys }) => rows < liveKeys)) {
     const missing = await missingRows(rebuild.index, broker, catalogue, read, letters.size + NAMED_AT_MOST)
@@ -144,33 +148,43 @@ async function finish(deps: RebuildDeps, running: Running): Promise<RebuildRepor
     ) // [whole]
   }
   signal.throwIfAborted()
+  await catalogue.markFilled(projection)
   await rebuild.promote()
   logger.info({ generation, records: progress.doneRecords, indexes }, 'A rebuilt index serves')
   return { generation, records: progress.doneRecords, indexes, letters: letters.size }
 }
 
+/** @throws SetupError 'generation-ended': the stage of the replay would try for ever. */
+async function checkStands(stores: ProjectionStores, projection: string): Promise<void> {
+  await stores.index.indexes()
+  if ((await projectionGeneration(stores)) === projection) return
+  throw new SetupError(
+    'generation-ended',
+    'The catalogue was wiped during the rebuild; begin it again once it is filled.',
+  )
+}
+
 async function caughtUp(
   lag: () => Promise<readonly PartitionLag[]>,
+  isCaughtUp: (lags: readonly PartitionLag[]) => boolean,
   signal: AbortSignal,
   onLook: (done: number, total: number) => Promise<void>,
 ): Promise<void> {
   const sum = (lags: readonly PartitionLag[], of: (lag: PartitionLag) => number) =>
     lags.reduce((total, one) => total + of(one), 0)
   const start = sum(await lag(), ({ committedOffset }) => committedOffset)
-  for (let looks = 0; ; ) {
+  for (;;) {
     signal.throwIfAborted()
     const lags = await lag().catch(whileAway)
     if (lags === undefined) {
       await pause()
       continue
     }
-    const waiting = sum(lags, ({ lagRecords }) => lagRecords)
     await onLook(
       sum(lags, ({ committedOffset }) => committedOffset) - start,
       sum(lags, ({ endOffset }) => endOffset) - start,
     )
-    looks = waiting <= STREAM_RECORDS ? looks + 1 : 0
-    if (waiting === 0 || looks > STREAM_LOOKS) return
+    if (isCaughtUp(lags)) return
     await pause()
   }
 }

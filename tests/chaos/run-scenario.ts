@@ -14,6 +14,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { openFileMediaStore } from '../../adapters/media/file-media-store.ts'
 import { type Backends, openBackends } from '../../cli/backends.ts'
 import { dataPaths } from '../../cli/paths.ts'
+import { projectionGeneration } from '../../cli/projection.ts'
 import { createUploads } from '../../gateway/uploads.ts'
 import { seededRandom } from '../../model/random.ts'
 import { indexEmbeddings } from '../../processors/index-embeddings/index-embeddings.ts'
@@ -270,9 +271,9 @@ const MAIN_INPUTS: Readonly<Record<string, string>> = {
   'answer-recommendations': 'recommendations.requested.v1',
 }
 
-function groupsOf({ index, joins }: Backends): (stage: string) => Promise<string> {
+function groupsOf({ index, catalogue, joins }: Backends): (stage: string) => Promise<string> {
   const generations: Readonly<Record<string, () => Promise<string>>> = {
-    [indexEmbeddings.name]: () => index.generation(),
+    [indexEmbeddings.name]: () => projectionGeneration({ index, catalogue }),
     [materializeTriplets.name]: () => joins.generation(),
   }
   return async (stage) => groupOf(stage, (await generations[stage]?.()) ?? '')

@@ -7,14 +7,14 @@ import { after, before, describe, test } from 'node:test'
 import { pino } from 'pino'
 import { connectApi } from '../../cli/api-client.ts'
 import type { Product } from '../../cli/open-product.ts'
+import { projectedTopics, projectionGeneration } from '../../cli/projection.ts'
 import { type Service, startService } from '../../cli/service.ts'
 import { unpackFloats } from '../../model/features.ts'
 import type { IndexKind } from '../../ports/vector-index.ts'
 import { indexEmbeddings } from '../../processors/index-embeddings/index-embeddings.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { deadLetterCause, deadLetterName } from '../../runtime/dead-letter.ts'
-import type { Processor } from '../../runtime/define-processor.ts'
-import { groupOf, groupTopics } from '../../runtime/run-processor.ts'
+import { groupOf } from '../../runtime/run-processor.ts'
 import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded, topics, videoEmbedded } from '../../topics/topics.ts'
 import { standInDecoder } from '../support/stand-in-media.ts'
@@ -165,9 +165,8 @@ export function rebuildTests(engines: string, settings: () => Promise<Record<str
     })
 
     test('is gone on with by the stage itself: where it stopped, and no other group reads any more', async () => {
-      const generation = await product.index.generation()
-      const inputs = groupTopics(indexEmbeddings as unknown as Processor)
-      const lags = await product.broker.lag(groupOf(indexEmbeddings.name, generation), inputs)
+      const group = groupOf(indexEmbeddings.name, await projectionGeneration(product))
+      const lags = await product.broker.lag(group, projectedTopics)
       assert.ok(lags.every(({ lagRecords }) => lagRecords === 0))
       assert.ok(lags.some(({ committedOffset }) => committedOffset > 0))
     })
