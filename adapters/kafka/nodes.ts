@@ -6,12 +6,14 @@
  *
  *   [lenient]  one topic or partition in trouble hides no other
  *   [dropped]  a connection that failed or fell silent is closed at once, with all that waits on it
+ *   [fresh]    the next one shares nothing with it: kafkajs keeps half an answer, and how long it was asked to wait, across
+ *              reconnects, and events of the old socket would reach the new one
  */
 import { logLevel } from 'kafkajs'
 import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
 import { clientConfig, type KafkaOptions } from './client.ts'
 import { isAway, isCoordinatorLost, NoNodeError, type Patience, patiently, settledBy, within } from './faults.ts'
-import { type KafkaJsBroker, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
+import { type ApiVersions, type KafkaJsBroker, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
 import { patchKafkajs } from './kafkajs-patches.ts'
 
 export interface TopicLayout {
@@ -82,7 +84,7 @@ export class Nodes {
       const address = this.#seeds[turn.next % this.#seeds.length]!
       try {
         if (this.#seed?.isAt(address) !== true) {
-          this.#seed?.drop()
+          this.#seed?.close()
           this.#seed = this.#open(address)
         }
         const seed = this.#seed // while it connects it may become one of the nodes
@@ -219,7 +221,7 @@ export class Nodes {
       } else this.#nodes.set(nodeId, this.#open(address))
     }
     if (this.#seed !== undefined && this.#seed !== any) {
-      this.#seed.drop()
+      this.#seed.close()
       this.#seed = undefined
     }
     return metadata
@@ -227,7 +229,7 @@ export class Nodes {
 
   #forget(id: number, node: KafkaNode): void {
     this.#nodes.delete(id)
-    node.drop()
+    node.close()
   }
 
   #open(address: Address): KafkaNode {
@@ -243,7 +245,8 @@ export class Nodes {
 
   close(): void {
     this.#closed = true
-    this.drop()
+    for (const node of this.#nodes.values()) node.close()
+    this.#seed?.close()
     this.#nodes.clear()
     this.#seed = undefined
   }
@@ -251,19 +254,23 @@ export class Nodes {
 
 export class KafkaNode {
   readonly #address: Address
-  readonly #broker: KafkaJsBroker
+  readonly #options: KafkaOptions
+  #broker: KafkaJsBroker
   #connecting: Promise<void> | undefined
+  #closed = false
 
   constructor(options: KafkaOptions, address: Address) {
-    const { Broker, ConnectionPool, createLogger } = kafkajsInternals()
-    const { logCreator, authenticationTimeout, ...config } = clientConfig(options)
-    const logger = createLogger({ level: logLevel.WARN, logCreator })
+    this.#options = options
     this.#address = { host: address.host, port: address.port }
-    this.#broker = new Broker({
-      connectionPool: new ConnectionPool({ ...config, ...this.#address, logger }),
-      logger,
-      authenticationTimeout,
-    })
+    this.#broker = this.#newBroker(null)
+  }
+
+  #newBroker(versions: ApiVersions | null): KafkaJsBroker {
+    const { Broker, ConnectionPool, createLogger } = kafkajsInternals()
+    const { logCreator, authenticationTimeout, ...config } = clientConfig(this.#options)
+    const logger = createLogger({ level: logLevel.WARN, logCreator })
+    const connectionPool = new ConnectionPool({ ...config, ...this.#address, logger })
+    return new Broker({ connectionPool, logger, authenticationTimeout, versions })
   }
 
   isAt({ host, port }: Address): boolean {
@@ -281,6 +288,7 @@ export class KafkaNode {
    */
   connect(): Promise<void> {
     if (this.connected) return Promise.resolve()
+    if (this.#closed) return Promise.reject(new NoNodeError(`the connection to ${this.#address.host} was closed`))
     this.#connecting ??= settledBy(this.#broker.connect(), { deadline: within(ANSWERS_WITHIN_MS) })
       .then(() => {
         if (!this.connected) throw new NoNodeError(`the connection to ${this.#address.host} ended as it was made`)
@@ -313,18 +321,27 @@ export class KafkaNode {
 
   async send<Response>(request: ProtocolRequest<Response>): Promise<Response> {
     await this.connect()
+    const broker = this.#broker
     try {
-      return await this.#broker.connectionPool.send(request)
+      return await broker.connectionPool.send(request)
     } catch (error) {
-      if (isAway(error)) this.drop() // [dropped]
+      if (isAway(error) && broker === this.#broker) this.drop() // [dropped]
       throw error
     }
+  }
+
+  /** Whoever still holds it gets no connection any more. */
+  close(): void {
+    this.#closed = true
+    this.drop()
   }
 
   /** kafkajs's own disconnect waits for what is on its way, and counts as connected until then. */
   drop(): void {
     const error = new NoNodeError(`the connection to ${this.#address.host}:${this.#address.port} was closed`)
-    for (const connection of this.#broker.connectionPool.pool) {
+    const { connectionPool, versions } = this.#broker
+    this.#broker = this.#newBroker(versions) // [fresh]
+    for (const connection of connectionPool.pool) {
       const { socket } = connection
       connection.connectionStatus = 'disconnected'
       connection.authenticatedAt = null

@@ -100,6 +100,43 @@ test('a tail goes on after an outage with what was produced meanwhile', async (t
   assert.deepEqual(seen, ['1', '2'])
 })
 
+test('a connection that ends within an answer leaves no half of it before the next: consumers go on', async (t) => {
+  const broker = await testBroker(t, { brokers: [address] })
+  const topic = await newTopic(broker)
+  const value = Buffer.alloc(900_000, 'x')
+  for (let i = 0; i < 3; i++) await broker.produce([{ topic, key: `${i}`, value }])
+  const seen: string[] = []
+  const ended = proxy.endWithin(300_000)
+  const consumer = await broker.consume({
+    group: randomUUID(),
+    topics: [topic],
+    maxRecords: 1,
+    from: 'earliest',
+    async onBatch(batch) {
+      seen.push(batch.records[0]!.key!)
+      await batch.commit(batch.records[0]!.offset + 1, [])
+      return { next: 'continue' }
+    },
+  })
+  await inTime(ended, 'an answer to be cut')
+  await until(() => seen.length === 3, 'all records')
+  await consumer.stop()
+  assert.deepEqual(seen, ['0', '1', '2'])
+})
+
+test('a connection that ends within an answer leaves no half of it before the next: tails go on', async (t) => {
+  const broker = await testBroker(t, { brokers: [address] })
+  const topic = await newTopic(broker)
+  const value = Buffer.alloc(900_000, 'x')
+  const seen: string[] = []
+  await broker.tail(topic, 0, ({ key }) => seen.push(key!))
+  const ended = proxy.endWithin(300_000)
+  for (let i = 0; i < 3; i++) await broker.produce([{ topic, key: `${i}`, value }])
+  await inTime(ended, 'an answer to be cut')
+  await until(() => seen.length === 3, 'all records')
+  assert.deepEqual(seen, ['0', '1', '2'])
+})
+
 test('closing does not wait for a Kafka that is away', async (t) => {
   t.after(() => proxy.blackhole(false))
   const broker = await testBroker(t, { brokers: [address] })

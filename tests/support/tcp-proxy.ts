@@ -23,6 +23,8 @@ export interface TcpProxy {
   /** Ends open connections by a reset and resets new ones as they come, until `restore()`. */
   cut(): void
   restore(): void
+  /** The first connection that brings its client more than `bytes` from now on ends right behind them. Resolves then. */
+  endWithin(bytes: number): Promise<void>
   /** Connections stay open, nothing passes. What was sent meanwhile arrives once it is off, as TCP would resend it. */
   blackhole(on: boolean): void
   close(): Promise<void>
@@ -37,6 +39,18 @@ export async function tcpProxy(
   let isCut = false
   let isBlackhole = false
   const delaysMs = { toTarget: 0, toClient: 0 }
+  let ending: { readonly bytes: number; readonly passed: Map<Link, number>; done(): void } | undefined
+  /** How many of the bytes that a connection brings its client may still pass. */
+  const mayPass = (link: Link, bytes: number) => {
+    if (ending === undefined) return bytes
+    const passed = ending.passed.get(link) ?? 0
+    ending.passed.set(link, passed + bytes)
+    const left = ending.bytes - passed
+    if (bytes <= left) return bytes
+    ending.done()
+    ending = undefined
+    return left
+  }
 
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     client.on('error', () => {}) // the other side learns it by 'close'
@@ -45,7 +59,12 @@ export async function tcpProxy(
     upstream.on('error', () => {})
     const directions = [
       forward(client, upstream, () => delaysMs.toTarget),
-      forward(upstream, client, () => delaysMs.toClient),
+      forward(
+        upstream,
+        client,
+        () => delaysMs.toClient,
+        (bytes) => mayPass(link, bytes),
+      ),
     ]
     const link: Link = {
       heldBytes: () => directions.reduce((sum, direction) => sum + direction.heldBytes(), 0),
@@ -105,6 +124,11 @@ export async function tcpProxy(
     restore() {
       isCut = false
     },
+    endWithin(bytes) {
+      return new Promise<void>((done) => {
+        ending = { bytes, passed: new Map(), done }
+      })
+    },
     blackhole(on) {
       isBlackhole = on
       for (const link of links) link.hold(on)
@@ -129,7 +153,7 @@ function reset(socket: Socket): void {
 }
 
 /** One direction of one connection: each chunk, and the end, leave in order once their delay is over. */
-function forward(from: Socket, to: Socket, delayMs: () => number) {
+function forward(from: Socket, to: Socket, delayMs: () => number, mayPass = (bytes: number) => bytes) {
   const waiting: { chunk: Buffer | 'end'; dueMs: number }[] = []
   let waitingBytes = 0
   let held = false
@@ -152,16 +176,21 @@ function forward(from: Socket, to: Socket, delayMs: () => number) {
     }
     if (waitingBytes < MAX_WAITING_BYTES) from.resume()
   }
-  from.on('data', (chunk: Buffer) => {
+  const end = () => {
+    waiting.push({ chunk: 'end', dueMs: performance.now() + delayMs() })
+    pump()
+  }
+  from.on('data', (whole: Buffer) => {
+    const chunk = whole.subarray(0, mayPass(whole.byteLength))
     waiting.push({ chunk, dueMs: performance.now() + delayMs() })
     waitingBytes += chunk.byteLength
     if (waitingBytes >= MAX_WAITING_BYTES) from.pause()
-    pump()
+    if (chunk.byteLength < whole.byteLength) {
+      reset(from)
+      end() // not by a reset, before which what was passed may be lost
+    } else pump()
   })
-  from.on('end', () => {
-    waiting.push({ chunk: 'end', dueMs: performance.now() + delayMs() })
-    pump()
-  })
+  from.on('end', end)
   to.on('drain', pump)
 
   return {

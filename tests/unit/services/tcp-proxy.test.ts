@@ -47,6 +47,20 @@ test('a delay holds each direction for its own time', async () => {
   assert.ok(performance.now() - startMs >= 99, 'it came sooner than both delays')
 })
 
+test('a connection that is to end within an answer brings what comes before, and its end', async () => {
+  const { client, proxy } = await open()
+  const ended = proxy.endWithin(100_000)
+  const chunks: Buffer[] = []
+  client.on('data', (chunk: Buffer) => chunks.push(chunk))
+  client.write(Buffer.alloc(150_000, 'cuestream '))
+  await Promise.all([ended, once(client, 'end')])
+  assert.equal(Buffer.concat(chunks).length, 100_000)
+  const again = connect(proxy.port, '127.0.0.1')
+  again.write('after')
+  assert.equal(String((await once(again, 'data'))[0]), 'after')
+  again.destroy()
+})
+
 test('a cut resets open connections and new ones; after the restore they pass', async () => {
   const { client, proxy } = await open()
   client.write('before')
