@@ -98,7 +98,10 @@ export interface Consumer {
 }
 
 export interface Broker {
-  /** Creates what is missing; never deletes or shrinks. */
+  /**
+   * Creates what is missing; never deletes or shrinks. More partitions are added to topics that nothing was written to.
+   * @throws SetupError 'fewer-partitions' for one that holds records: its keys would move.
+   */
   ensureTopics(topics: readonly TopicSettings[]): Promise<void>
   topics(): Promise<readonly { name: string; partitions: number }[]>
   /**

@@ -9,6 +9,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import type { OutputRecord, StoredRecord } from '../../ports/broker.ts'
 import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
+import { fewerPartitions } from '../fewer-partitions.ts'
 import { partitionForKey } from '../partitioner.ts'
 import {
   decodeRecord,
@@ -70,16 +71,20 @@ export class BrokerLog {
   /**
    * Creates topics, adds partitions, takes over changed limits; a topic that turns from timed to compacted is compacted
    * at once. @returns names of topics that got more partitions.
+   * @param keysMayMove when a topic that holds records gets more partitions; else that is refused.
    * @throws SetupError 'topic-changed' when a topic would turn from compacted to timed retention, or has records that
-   * cannot be compacted.
+   * cannot be compacted; 'fewer-partitions'
    */
-  async ensureTopics(topics: readonly TopicSettings[]): Promise<readonly string[]> {
+  async ensureTopics(topics: readonly TopicSettings[], keysMayMove = false): Promise<readonly string[]> {
     const states = await this.transact(() => {
       const known = new Map([...this.#topics.getRange()].map(({ key, value }) => [key, value]))
       let lastId = Math.max(0, ...[...known.values()].map(({ id }) => id))
       return topics.map((topic) => {
         const earlier = known.get(topic.name)
         const state = nextState(topic, earlier, () => ++lastId)
+        if (earlier !== undefined && earlier.partitions < state.partitions && !keysMayMove && this.#isUsed(earlier)) {
+          throw fewerPartitions(topic.name, earlier.partitions, state.partitions)
+        }
         if (earlier !== undefined && earlier.retention !== 'compacted' && state.retention === 'compacted') {
           this.#compactWhole(earlier)
         }
@@ -92,6 +97,11 @@ export class BrokerLog {
     )
     for (const state of states) this.#states.set(state.name, state)
     return grown.map(({ name }) => name)
+  }
+
+  #isUsed(topic: TopicState): boolean {
+    const partitions = Array.from({ length: topic.partitions }, (_, partition) => partition)
+    return partitions.some((partition) => this.endOffset(topic, partition) > 0)
   }
 
   topics(): readonly TopicState[] {

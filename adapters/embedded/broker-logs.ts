@@ -50,12 +50,15 @@ export class BrokerLogs {
   }
 
   /** As BrokerLog.ensureTopics. @throws SetupError 'topic-changed' when a topic would move to the other log [stays] */
-  async ensureTopics(topics: readonly TopicSettings[]): Promise<readonly string[]> {
+  async ensureTopics(topics: readonly TopicSettings[], keysMayMove = false): Promise<readonly string[]> {
     const byOs = topics.filter(({ flush }) => flush === 'by-os')
     const atOnce = topics.filter(({ flush }) => flush !== 'by-os')
     refuseMoved(byOs, this.#durable)
     refuseMoved(atOnce, this.#volatile)
-    const grown = await Promise.all([this.#durable.ensureTopics(atOnce), this.#volatile.ensureTopics(byOs)])
+    const grown = await Promise.all([
+      this.#durable.ensureTopics(atOnce, keysMayMove),
+      this.#volatile.ensureTopics(byOs, keysMayMove),
+    ])
     return grown.flat()
   }
 

@@ -68,9 +68,13 @@ export class EmbeddedBroker implements Broker {
     if (intervalMs > 0) this.#retentionTimer = setInterval(() => this.#enforceOnTimer(), intervalMs).unref()
   }
 
-  async ensureTopics(topics: readonly TopicSettings[]): Promise<void> {
+  /** @param options.keysMayMove adds partitions also to a topic that holds records, for an operator who allows it. */
+  async ensureTopics(
+    topics: readonly TopicSettings[],
+    { keysMayMove = false }: { readonly keysMayMove?: boolean } = {},
+  ): Promise<void> {
     this.#assertOpen()
-    const grown = await this.#logs.ensureTopics(topics)
+    const grown = await this.#logs.ensureTopics(topics, keysMayMove)
     if (grown.length > 0) for (const group of this.#groups.values()) group.rebalance()
   }
 

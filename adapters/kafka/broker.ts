@@ -14,6 +14,7 @@ import type { Broker, ConsumeOptions, Consumer, OutputRecord, PartitionLag, Stor
 import { SetupError } from '../../ports/errors.ts'
 import type { TopicAdmin } from '../../ports/topic-admin.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
+import { fewerPartitions } from '../fewer-partitions.ts'
 import { type KafkaOptions, kafkaClient } from './client.ts'
 import { GroupConsumer } from './consumer.ts'
 import { patiently, within } from './faults.ts'
@@ -84,10 +85,13 @@ class KafkaBroker implements Broker {
     const wanted = await admin.wanted(topics)
     const present = new Map((await this.topics()).map(({ name, partitions }) => [name, partitions]))
     const missing = wanted.filter(({ name }) => !present.has(name))
-    if (missing.length > 0) await admin.create(missing)
-    for (const { name, partitions } of wanted) {
-      if ((present.get(name) ?? partitions) < partitions) await admin.addPartitions(name, partitions)
+    const small = wanted.filter(({ name, partitions }) => (present.get(name) ?? partitions) < partitions)
+    for (const { name, partitions } of small) {
+      const found = present.get(name)!
+      if (!(await this.#isUnused(name, found))) throw fewerPartitions(name, found, partitions)
     }
+    if (missing.length > 0) await admin.create(missing)
+    for (const { name, partitions } of small) await admin.addPartitions(name, partitions)
     const names = topics.map(({ name }) => name)
     this.#directory.forget(names)
     await patiently('waiting for leaders', { deadline: within(LEADERS_WITHIN_MS) }, async () => {
@@ -99,6 +103,13 @@ class KafkaBroker implements Broker {
       const waiting = topics.find((topic) => !isLed(topic))
       if (waiting !== undefined) throw Object.assign(new Error(waiting.name), { type: 'LEADER_NOT_AVAILABLE' })
     })
+  }
+
+  /** Nothing was ever written to it, not even by a transaction that is open. */
+  async #isUnused(topic: string, partitions: number): Promise<boolean> {
+    const all = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
+    const ends = await new Offsets(this.#nodes).edge(all, 'latest', { deadline: within(this.#deliveryTimeoutMs) })
+    return ends.every((end) => end === 0)
   }
 
   async topics(): Promise<readonly { name: string; partitions: number }[]> {

@@ -173,16 +173,30 @@ export function brokerConformance(adapter: string, harness: BrokerHarness): void
     })
 
     describe('topics', () => {
-      test('ensuring a topic again keeps its records, adds partitions and never takes any away', async () => {
+      const partitionsOf = async (topic: string) =>
+        (await broker.topics()).find(({ name }) => name === topic)?.partitions
+      const defined = (name: string, partitions: number): TopicSettings => {
+        return { name, partitions, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024, ...common }
+      }
+
+      test('ensuring a topic again adds partitions while it is unused, takes none away and keeps its records', async () => {
+        const topic = await newTopic({ partitions: 2 })
+        await broker.ensureTopics([defined(topic, 3)])
+        await until(async () => (await partitionsOf(topic)) === 3, 'the third partition')
+        await broker.produce([{ ...record(topic, 'k', 'kept'), partition: 2 }])
+        for (const partitions of [1, 3]) await broker.ensureTopics([defined(topic, partitions)])
+        assert.equal(await partitionsOf(topic), 3)
+        assert.deepEqual((await everythingIn(topic, 1)).map(text), ['kept'])
+      })
+
+      test('a topic that holds records gets no more partitions, for its keys would move', async () => {
         const topic = await newTopic({ partitions: 2 })
         await broker.produce([{ ...record(topic, 'k', 'kept'), partition: 1 }])
-        const settings = { name: topic, retention: { ms: 3_600_000 }, maxRecordBytes: 1024 * 1024, ...common }
-        const partitions = async () => (await broker.topics()).find(({ name }) => name === topic)?.partitions
-        await broker.ensureTopics([{ ...settings, partitions: 3 }])
-        await until(async () => (await partitions()) === 3, 'the third partition')
-        await broker.ensureTopics([{ ...settings, partitions: 1 }])
-        assert.equal(await partitions(), 3)
-        assert.deepEqual((await everythingIn(topic, 1)).map(text), ['kept'])
+        await assert.rejects(broker.ensureTopics([defined(topic, 3)]), (error) => {
+          assert.ok(error instanceof SetupError && error.code === 'fewer-partitions', String(error))
+          return error.message.includes(topic) && error.message.includes('--allow more-partitions')
+        })
+        assert.equal(await partitionsOf(topic), 2)
       })
 
       test('consuming a topic that does not exist says so', async () => {

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { BrokerLog } from '../../../adapters/embedded/broker-log.ts'
 import { openStore } from '../../../adapters/embedded/store.ts'
+import { embeddedTopicAdmin } from '../../../adapters/embedded/topic-admin.ts'
 import type { Batch } from '../../../ports/broker.ts'
 import { FencedError, SetupError } from '../../../ports/errors.ts'
 import { inTime, signal, until } from '../../conformance/deadline.ts'
@@ -182,6 +183,14 @@ describe('the embedded broker', () => {
     })
     await broker.ensureTopics([{ ...topic, partitions: 4 }])
     assert.equal(consumer.assignment().length, 4)
+    await broker.close()
+  })
+
+  test('a topic that holds records gets more partitions once an operator allows it', async () => {
+    const broker = await openBroker()
+    await broker.produce(records(1))
+    await embeddedTopicAdmin(broker).addPartitions('t', 4)
+    assert.deepEqual(await broker.topics(), [{ name: 't', partitions: 4 }])
     await broker.close()
   })
 
