@@ -25,6 +25,7 @@ import { OutageError, SetupError } from '../ports/errors.ts'
 import type { MediaDecoder, MediaStore } from '../ports/media.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
+import { answerRecommendations } from '../processors/answer-recommendations/answer-recommendations.ts'
 import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { materializeTriplets } from '../processors/materialize-triplets/materialize-triplets.ts'
 import { processors } from '../processors/registry.ts'
@@ -39,7 +40,7 @@ import { isShared, openBackends } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
-import { projectionGeneration } from './projection.ts'
+import { filledGate, projectionGeneration } from './projection.ts'
 import { createRebuilds } from './rebuild/rebuilds.ts'
 import { openReleases, type Releases } from './releases.ts'
 import { wireProcessors } from './wire-processors.ts'
@@ -141,11 +142,15 @@ export async function openProduct(
 
     const metrics = createStageMetrics(registry)
     const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
+    const projection = { index, catalogue: catalogue.handle() }
+    const assertFilled = filledGate({ index, catalogue, broker, now })
     const wired = wireProcessors({
       config,
       codec,
       catalogue,
       index,
+      projection,
+      assertFilled,
       joins,
       mediaStore,
       decoder,
@@ -154,10 +159,12 @@ export async function openProduct(
       now,
     })
     /** What is projected into a store is projected anew into each generation of it. */
+    let restored: string | undefined
     const generations: Readonly<Record<string, () => Promise<string>>> = {
       [indexEmbeddings.name]: async () => {
-        const generation = await projectionGeneration({ index, catalogue })
-        await releases.restore()
+        const generation = await projectionGeneration(projection)
+        if (generation !== restored) await releases.restore()
+        restored = generation
         return generation
       },
       [materializeTriplets.name]: () => joins.generation(),
@@ -178,14 +185,20 @@ export async function openProduct(
         house.stop(),
       )
     }
+    const answers = chosen.some(({ name }) => name === answerRecommendations.name)
     const health = createHealth({
       stages: running,
       broker,
       metrics,
       now,
       stallMs: config.stallSeconds * 1_000,
-      checks: { release: async () => void (await releases.current()) },
+      checks: {
+        release: async () => void (await releases.current()),
+        ...(answers ? { index: assertFilled } : {}),
+      },
     })
+    // What is whole now is written down before anything is added to it. One that is not yet, or is away, is no failure.
+    if (answers) await assertFilled().catch(() => {})
     const watchdog = { health, stages: running.map(({ stage }) => stage), stallMs: config.stallSeconds * 1_000, logger }
     opened(startWatchdog(watchdog), async (stopWatching) => stopWatching())
     const indexing = () => running.find(({ processor }) => processor.name === indexEmbeddings.name)?.stage

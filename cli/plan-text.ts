@@ -1,5 +1,5 @@
 /** A plan of the topics as lines for people, one a change. */
-import type { TopicDescription } from '../ports/topic-admin.ts'
+import type { WantedTopic } from '../ports/topic-admin.ts'
 import { type Change, type Plan, risks } from '../topics/plan.ts'
 import { table } from './terminal.ts'
 
@@ -34,9 +34,10 @@ function differenceOf(change: Change): string {
   return `${key} ${from === undefined ? '(none)' : readable(key, from)} → ${readable(key, to)}`
 }
 
-function settingsOf({ partitions, replicationFactor, config }: TopicDescription): string {
+function settingsOf({ partitions, replicationFactor, config }: WantedTopic): string {
   const settings = Object.entries(config).map(([key, value]) => `${key}=${readable(key, value)}`)
-  return [`${partitions} partitions × ${replicationFactor}`, ...settings].join(', ')
+  const replicas = replicationFactor === 'default' ? "the cluster's number of replicas" : replicationFactor
+  return [`${partitions} partitions × ${replicas}`, ...settings].join(', ')
 }
 
 const UNITS = [

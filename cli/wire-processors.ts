@@ -18,6 +18,7 @@ import type { Config } from '../runtime/config.ts'
 import { type WiredProcessor, wire } from '../runtime/define-processor.ts'
 import type { Topic } from '../topics/topic.ts'
 import { musicDescribed, musicFeatures, videoFeatures } from '../topics/topics.ts'
+import type { ProjectionStores } from './projection.ts'
 import type { Releases } from './releases.ts'
 
 export interface Parts {
@@ -25,6 +26,10 @@ export interface Parts {
   readonly codec: Codec
   readonly catalogue: Catalogue
   readonly index: VectorIndex
+  /** The same stores, in the generation that index-embeddings fills. */
+  readonly projection: ProjectionStores
+  /** @throws OutageError while the index is being filled. */
+  readonly assertFilled: () => Promise<void>
   readonly joins: JoinState
   readonly mediaStore: MediaStore
   /** Absent where no stage of this process decodes media. */
@@ -35,7 +40,7 @@ export interface Parts {
 }
 
 export function wireProcessors(parts: Parts): readonly WiredProcessor[] {
-  const { config, codec, catalogue, index, joins, mediaStore, profile, releases, now } = parts
+  const { config, codec, catalogue, index, joins, mediaStore, profile, releases, assertFilled, now } = parts
   const decoder = parts.decoder ?? absentDecoder
   const side = <T>(topic: Topic<string, T>) => ({
     encode: (value: T) => codec.encode(topic, value),
@@ -52,8 +57,8 @@ export function wireProcessors(parts: Parts): readonly WiredProcessor[] {
     wire(materializeTriplets, { state: joins, sides, now }),
     wire(embedMusic, inUse),
     wire(embedVideo, inUse),
-    wire(indexEmbeddings, { index, catalogue, now }),
-    wire(answerRecommendations, { index, catalogue, textEncoder, currentTowers: releases.current, now }),
+    wire(indexEmbeddings, { ...parts.projection, now }),
+    wire(answerRecommendations, { index, catalogue, textEncoder, currentTowers: releases.current, assertFilled, now }),
   ]
 }
 

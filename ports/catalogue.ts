@@ -65,6 +65,8 @@ export interface Page<T> {
 export interface Catalogue {
   /** Another one after the store was wiped: whoever fills it then reads its topics from the start. '' where that cannot be. */
   generation(): Promise<string>
+  /** Another handle on the same store, for whoever projects beside others; it goes with the one that it was made by. */
+  handle(): Catalogue
 
   putTrack(id: string, section: Omit<TrackDocument, 'id'>): Promise<void>
   track(id: string): Promise<TrackDocument | undefined>

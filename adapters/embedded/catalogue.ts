@@ -65,6 +65,11 @@ class EmbeddedCatalogue implements Catalogue {
     return ''
   }
 
+  /** There is no generation to name. */
+  handle(): Catalogue {
+    return this
+  }
+
   async putTrack(id: string, section: Sections<TrackDocument>): Promise<void> {
     checkId(id)
     await this.#store.transaction(() => {

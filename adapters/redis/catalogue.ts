@@ -55,7 +55,7 @@ export async function openRedisCatalogue(options: RedisOptions): Promise<Catalog
     await om.close()
     throw error
   }
-  return new RedisCatalogue(om, options.keyPrefix ?? DEFAULT_KEY_PREFIX)
+  return new RedisCatalogue(om, options.keyPrefix ?? DEFAULT_KEY_PREFIX, () => om.close())
 }
 
 class RedisCatalogue implements Catalogue {
@@ -63,11 +63,15 @@ class RedisCatalogue implements Catalogue {
   readonly #prefix: string
   readonly #repositories: Readonly<Record<Kind, Repository>>
   readonly #memory: OncePerConnection<OmRedis>
+  readonly #close: () => Promise<void>
+  readonly #keyPrefix: string
   /** The generation that generation() gave last. */
   #named: string | undefined
 
-  constructor(om: OmClient, keyPrefix: string) {
+  constructor(om: OmClient, keyPrefix: string, close: () => Promise<void>) {
     this.#om = om
+    this.#close = close
+    this.#keyPrefix = keyPrefix
     this.#prefix = `${keyPrefix}catalogue:`
     const repository = (kind: Kind, fields: readonly string[]) => {
       const strings = Object.fromEntries(['id', ...fields].map((name) => [name, { type: 'string' as const }]))
@@ -85,6 +89,10 @@ class RedisCatalogue implements Catalogue {
   async generation(): Promise<string> {
     this.#named = await this.#om.ask((client) => this.#standing(client))
     return this.#named
+  }
+
+  handle(): Catalogue {
+    return new RedisCatalogue(this.#om, this.#keyPrefix, async () => {})
   }
 
   async putTrack(id: string, section: Omit<TrackDocument, 'id'>): Promise<void> {
@@ -210,7 +218,7 @@ class RedisCatalogue implements Catalogue {
   }
 
   async close(): Promise<void> {
-    await this.#om.close()
+    await this.#close()
   }
 
   #key(what: Kind | 'features', id: string): string {

@@ -17,6 +17,8 @@ export interface RankTracksDeps {
   readonly textEncoder: TextEncoder
   /** The release that serves now. */
   readonly currentTowers: () => Promise<ReleaseTowers>
+  /** @throws OutageError 'index-filling' while the index holds a part of what it should. */
+  readonly assertFilled: () => Promise<void>
 }
 
 export interface RankedPage {
@@ -34,6 +36,7 @@ const EXCLUDE_WEIGHT = 0.5
 /** @throws InvalidRequestError 'nothing-asked' | 'unknown-video' | 'video-not-ready' | 'unknown-track' | 'bad-cursor' */
 export async function rankTracks(request: RecommendationRequested, deps: RankTracksDeps): Promise<RankedPage> {
   const { index } = deps
+  await deps.assertFilled()
   const towers = await deps.currentTowers()
   const name = { release: towers.release, kind: 'music' } as const
   const offset = request.cursor === null ? 0 : decodeCursor(request.cursor, towers.release)

@@ -27,6 +27,8 @@ const LIMIT = 10
 const EF_RUNTIME = 200
 const DEADLINE_MS = 30_000
 const QUERIES = 50
+/** Until the compilers of Java and of Node have done their work. */
+const WARM_SECONDS = 15
 const loads = [0.5, 0.8]
 const shares = { p50: 0.5, p99: 0.99, p999: 0.999 }
 const stage = 'answer-recommendations'
@@ -67,7 +69,7 @@ try {
       redis.call('FT.SEARCH', index, knn, 'PARAMS', '2', 'vector', vectors[i % QUERIES]!, ...shape),
     product: (i: number) => client.request(query(i), DEADLINE_MS),
   }
-  for (const work of Object.values(sides)) await closedLoop({ width: 16, seconds: 3, work }) // warms up
+  for (const work of Object.values(sides)) await closedLoop({ width: 16, seconds: WARM_SECONDS, work })
 
   const capacities: number[] = []
   const measured = new Map<string, number[][]>()

@@ -51,6 +51,8 @@ const QUERY: RecommendationRequested = {
   requestedAt: 0,
 }
 
+const assertFilled = async () => {}
+
 describe('ranking', () => {
   const folder = temporaryFolder()
   let [index, catalogue] = [] as unknown as [VectorIndex, Catalogue]
@@ -76,7 +78,7 @@ describe('ranking', () => {
   async function rank(asked: Partial<RecommendationRequested>, over: VectorIndex = index): Promise<RankedPage> {
     return rankTracks(
       { ...QUERY, ...asked },
-      { index: over, catalogue, textEncoder, currentTowers: async () => towers },
+      { index: over, catalogue, textEncoder, currentTowers: async () => towers, assertFilled },
     )
   }
 
@@ -127,6 +129,7 @@ describe('ranking', () => {
       catalogue,
       textEncoder,
       currentTowers: async () => ({ ...towers, query: refuse }),
+      assertFilled,
       now: () => 1,
     }
     const request = recommendationsRequested.record('q9', { ...QUERY, requestId: 'q9', text: 'calm' })
@@ -141,11 +144,16 @@ describe('ranking', () => {
       throw new OutageError('redis-unavailable', 'Redis does not answer')
     }
     const wiped = async () => ({ ...towers, release: 'wiped' })
-    for (const [currentTowers, code] of [
-      [away, 'redis-unavailable'],
-      [wiped, 'unknown-index'],
+    const filling = async () => {
+      throw new OutageError('index-filling', 'The index is being filled')
+    }
+    for (const [over, code] of [
+      [{ currentTowers: away }, 'redis-unavailable'],
+      [{ currentTowers: wiped }, 'unknown-index'],
+      [{ assertFilled: filling }, 'index-filling'],
     ] as const) {
-      const deps = { index, catalogue, textEncoder, currentTowers, now: () => 1 }
+      const usual = { index, catalogue, textEncoder, currentTowers: async () => towers, assertFilled, now: () => 1 }
+      const deps = { ...usual, ...over }
       const driver = createTestDriver([wire(answerRecommendations, deps)])
       await driver.pipe(recommendationsRequested.record('q10', { ...QUERY, requestId: 'q10', text: 'calm' }))
       assert.equal((await driver.records(recommendationsAnswered))[0]?.value?.error?.code, code)

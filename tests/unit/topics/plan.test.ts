@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { TopicDescription } from '../../../ports/topic-admin.ts'
+import type { TopicDescription, WantedTopic } from '../../../ports/topic-admin.ts'
 import { type Change, planTopics } from '../../../topics/plan.ts'
 
 const DAY_MS = 86_400_000
@@ -14,7 +14,7 @@ const topic = (change: Partial<TopicDescription> = {}): TopicDescription => ({
 const withConfig = (config: Record<string, string>) => topic({ config: { ...topic().config, ...config } })
 
 /** 'what verdict' of each change; what is refused with its risk. */
-function outcome(wanted: TopicDescription, found: TopicDescription): string[] {
+function outcome(wanted: WantedTopic, found: TopicDescription): string[] {
   return planTopics([wanted], [found]).changes.map((change) => {
     const what = change.what === 'config' ? change.key : change.what
     return `${what} ${change.verdict === 'refused' ? change.risk : change.verdict}`
@@ -38,6 +38,10 @@ describe('the plan of the topics', () => {
       ],
     )
     assert.deepEqual(plan.foreign, ['a.made.v0', 'a.made.v1.dlq', 'z.made.v1'])
+  })
+
+  test('says nothing of the replicas where their number is left to the cluster', () => {
+    assert.deepEqual(outcome({ ...topic(), replicationFactor: 'default' }, topic({ replicationFactor: 1 })), [])
   })
 
   const cases: [string, TopicDescription, TopicDescription, string[]][] = [
