@@ -1,9 +1,9 @@
 /** TopicAdmin of a cluster that others use too: every topic is called `<prefix><name>` there, and `<name>` here. */
-import type { TopicAdmin, TopicDescription } from '../ports/topic-admin.ts'
+import type { TopicAdmin, TopicDescription, WantedTopic } from '../ports/topic-admin.ts'
 
 export function prefixedTopicAdmin(admin: TopicAdmin, prefix: string): TopicAdmin {
   if (prefix === '') return admin
-  const there = (topic: TopicDescription) => ({ ...topic, name: prefix + topic.name })
+  const there = (topic: WantedTopic) => ({ ...topic, name: prefix + topic.name })
   const here = (topic: TopicDescription) => ({ ...topic, name: topic.name.slice(prefix.length) })
   return {
     wanted: (topics) => admin.wanted(topics),

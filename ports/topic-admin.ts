@@ -12,22 +12,28 @@
  */
 import type { TopicSettings } from './topic-settings.ts'
 
-export interface TopicDescription {
+export interface WantedTopic {
   readonly name: string
   readonly partitions: number
-  readonly replicationFactor: number
+  /** 'default': whatever the broker gives a topic for which nothing is said. */
+  readonly replicationFactor: number | 'default'
   readonly config: Readonly<Record<string, string>>
+}
+
+/** As it is. */
+export interface TopicDescription extends WantedTopic {
+  readonly replicationFactor: number
 }
 
 export interface TopicAdmin {
   /** How this broker keeps a topic of these settings; `config` holds only what differs from topic to topic. */
-  wanted(topics: readonly TopicSettings[]): Promise<readonly TopicDescription[]>
+  wanted(topics: readonly TopicSettings[]): Promise<readonly WantedTopic[]>
   /** Names of all topics but the broker's own. */
   names(): Promise<readonly string[]>
   /** Topics that are not there are left out. `config` holds every key that `wanted` knows, defaults too. */
   describe(names: readonly string[]): Promise<readonly TopicDescription[]>
   /** @throws SetupError that names a topic which the broker refuses; others may have been created. */
-  create(topics: readonly TopicDescription[]): Promise<void>
+  create(topics: readonly WantedTopic[]): Promise<void>
   /** @throws SetupError 'unknown-topic', or one for a value that the broker refuses. */
   alter(name: string, config: Readonly<Record<string, string>>): Promise<void>
   /** Nothing happens where there are as many or more. @throws SetupError 'unknown-topic' */

@@ -69,7 +69,7 @@ const shape = {
   ffprobe: z.string().optional().describe('Path of ffprobe; likewise.'),
   exactBelowRows: integer(0, 10_000_000)
     .default(20_000)
-    .describe('Indexes with fewer rows are scanned exactly; larger ones use HNSW.'),
+    .describe('Embedded indexes with fewer rows are scanned exactly; larger ones use HNSW. On Redis it has no effect.'),
   retryMaxAttempts: integer(1, 100).default(6).describe('Tries of a record before it goes to the dead letters.'),
   retryBaseMs: integer(1, 60_000).default(200).describe('First wait between tries.'),
   retryMaxMs: integer(1, 3_600_000).default(30_000).describe('Longest wait between tries.'),
@@ -89,7 +89,9 @@ const shape = {
   kafkaSaslPasswordFile: z.string().optional().describe('File that holds the password.'),
   kafkaReplication: integer(1, 9)
     .optional()
-    .describe('Replicas of a new topic; 3, or as many as there are brokers, if absent.'),
+    .describe(
+      'Replicas of a new topic; 3 or more: two must acknowledge each record. If absent, the cluster decides both.',
+    ),
   kafkaSessionMs: integer(1_000, 300_000)
     .default(10_000)
     .describe('A member of a group that is silent for this long is given up, and others take its partitions.'),

@@ -6,7 +6,7 @@
  *   [impossible]  no broker does it; `why` says what to do instead
  *   [foreign]     topics that nobody defines are left alone; those that look like ours are listed
  */
-import type { TopicDescription } from '../ports/topic-admin.ts'
+import type { TopicDescription, WantedTopic } from '../ports/topic-admin.ts'
 
 export const risks = {
   'shorter-retention': 'records, or tombstones, that are older than that are deleted',
@@ -25,7 +25,7 @@ export type Verdict =
 
 export type Change = Verdict &
   (
-    | { readonly what: 'create'; readonly topic: string; readonly as: TopicDescription }
+    | { readonly what: 'create'; readonly topic: string; readonly as: WantedTopic }
     | {
         readonly what: 'partitions' | 'replication'
         readonly topic: string
@@ -56,7 +56,7 @@ const OUR_NAME = /^[a-z0-9-]+(\.[a-z0-9-]+)+\.v[0-9]+(\.dlq)?$/
  * @param names of all topics of the broker.
  */
 export function planTopics(
-  wanted: readonly TopicDescription[],
+  wanted: readonly WantedTopic[],
   found: readonly TopicDescription[],
   names: readonly string[] = [],
 ): Plan {
@@ -70,7 +70,7 @@ export function planTopics(
   return { changes, foreign: names.filter((name) => OUR_NAME.test(name) && !known.has(name)).sort() }
 }
 
-function configChanges(wanted: TopicDescription, found: TopicDescription): Change[] {
+function configChanges(wanted: WantedTopic, found: TopicDescription): Change[] {
   return Object.entries(wanted.config)
     .filter(([key, to]) => found.config[key] !== to)
     .map(([key, to]) => {
@@ -79,7 +79,7 @@ function configChanges(wanted: TopicDescription, found: TopicDescription): Chang
     })
 }
 
-function sizeChanges(wanted: TopicDescription, found: TopicDescription): Change[] {
+function sizeChanges(wanted: WantedTopic, found: TopicDescription): Change[] {
   const changes: Change[] = []
   const topic = wanted.name
   if (found.partitions !== wanted.partitions) {
@@ -94,8 +94,8 @@ function sizeChanges(wanted: TopicDescription, found: TopicDescription): Change[
         : { verdict: 'impossible', why: 'a topic never loses partitions; define its next version and copy it there' }),
     })
   }
-  if (found.replicationFactor !== wanted.replicationFactor) {
-    const [from, to] = [found.replicationFactor, wanted.replicationFactor]
+  const [from, to] = [found.replicationFactor, wanted.replicationFactor]
+  if (to !== 'default' && to !== from) {
     const why = 'replicas are moved by kafka-reassign-partitions.sh of Apache Kafka'
     changes.push({ what: 'replication', topic, from, to, verdict: 'impossible', why })
   }

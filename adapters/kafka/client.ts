@@ -15,7 +15,7 @@ export interface KafkaOptions {
     readonly username: string
     readonly password: string
   }
-  /** Of topics that ensureTopics creates; as the cluster allows, at most 3, if absent. */
+  /** Of topics that ensureTopics creates; the cluster's default if absent. */
   readonly replicationFactor?: number
   /** A member that is not heard of for so long has lost its partitions. Default 10 000. */
   readonly sessionTimeoutMs?: number

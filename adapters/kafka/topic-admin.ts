@@ -8,28 +8,30 @@
  */
 import kafkajs, { type Admin, type Kafka } from 'kafkajs'
 import { OutageError, SetupError } from '../../ports/errors.ts'
-import type { TopicAdmin, TopicDescription } from '../../ports/topic-admin.ts'
+import type { TopicAdmin, TopicDescription, WantedTopic } from '../../ports/topic-admin.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
 import { patiently, translated, typeOf, within } from './faults.ts'
-import { defaultReplication, topicConfig } from './topic-config.ts'
+import { topicConfig } from './topic-config.ts'
 
 const { ConfigResourceTypes, KafkaJSAggregateError, KafkaJSNumberOfRetriesExceeded } = kafkajs
 
 export interface KafkaTopicAdminOptions {
-  /** Replicas of a topic; as many as there are brokers, and 3 at most, if absent. */
+  /** Replicas of a new topic; the cluster's default if absent. */
   readonly replicationFactor?: number
 }
 
 const SEEN_WITHIN_MS = 30_000
 /** What an admin request itself may take at the broker. */
 const TIMEOUT_MS = 30_000
+/** In CreateTopics, of Kafka 2.4 and later: default.replication.factor. */
+const CLUSTERS_DEFAULT = -1
 /** Of describeConfigs: the topic's own, as opposed to the cluster's defaults. */
 const OWN_SETTING = 1
 
 export async function openKafkaTopicAdmin(kafka: Kafka, options: KafkaTopicAdminOptions = {}): Promise<TopicAdmin> {
   const admin = kafka.admin()
   await told('connecting', admin.connect())
-  return new KafkaTopicAdmin(admin, options.replicationFactor)
+  return new KafkaTopicAdmin(admin, options.replicationFactor ?? 'default')
 }
 
 interface Found extends TopicDescription {
@@ -39,16 +41,15 @@ interface Found extends TopicDescription {
 
 class KafkaTopicAdmin implements TopicAdmin {
   readonly #admin: Admin
-  readonly #replicationFactor: number | undefined
+  readonly #replicationFactor: WantedTopic['replicationFactor']
 
-  constructor(admin: Admin, replicationFactor: number | undefined) {
+  constructor(admin: Admin, replicationFactor: WantedTopic['replicationFactor']) {
     this.#admin = admin
     this.#replicationFactor = replicationFactor
   }
 
-  async wanted(topics: readonly TopicSettings[]): Promise<readonly TopicDescription[]> {
-    const { brokers } = await told('describing the cluster', this.#admin.describeCluster())
-    const replicationFactor = this.#replicationFactor ?? defaultReplication(brokers.length)
+  async wanted(topics: readonly TopicSettings[]): Promise<readonly WantedTopic[]> {
+    const replicationFactor = this.#replicationFactor
     return topics.map((topic) => ({
       name: topic.name,
       partitions: topic.partitions,
@@ -66,11 +67,11 @@ class KafkaTopicAdmin implements TopicAdmin {
     return (await this.#describe(names)).map(({ own: _, ...topic }) => topic)
   }
 
-  async create(topics: readonly TopicDescription[]): Promise<void> {
+  async create(topics: readonly WantedTopic[]): Promise<void> {
     const request = topics.map(({ name, partitions, replicationFactor, config }) => ({
       topic: name,
       numPartitions: partitions,
-      replicationFactor,
+      replicationFactor: replicationFactor === 'default' ? CLUSTERS_DEFAULT : replicationFactor,
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     }))
     await told('creating', this.#admin.createTopics({ topics: request, timeout: TIMEOUT_MS, waitForLeaders: false })) // false: another one was first
