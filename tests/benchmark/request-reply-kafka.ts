@@ -3,14 +3,16 @@
  * tracks in the same index, with the same search effort. The product fetches more candidates than asked, rescores them
  * exactly and counts all matches besides.
  *
- *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 8] [--rounds 5] [--instances 1]
+ *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 8] [--rounds 4] [--instances 1]
  *
- * Each round measures the capacity first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at 50
- * and 80 % of it, whether or not those before were answered, and latencies count from the intended time. Both sides get
- * the same arrivals, by turns; figures are medians over the rounds. `--instances 0` answers in this process, which also
+ * Each round measures the capacity first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at
+ * 25, 50 and 80 % of it, whether or not those before were answered, and latencies count from the intended time. Both sides get
+ * the same arrivals, by turns; figures are medians over the rounds. `busy` is the share of the machine's CPU time that was
+ * used meanwhile, by whatever. `--instances 0` answers in this process, which also
  * asks; else so many processes of their own answer.
  */
 import { randomUUID } from 'node:crypto'
+import { cpus } from 'node:os'
 import { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
 import { halfBytes } from '../../adapters/redis/vector-index-vector.ts'
@@ -21,7 +23,7 @@ import type { RecommendationRequested } from '../../schemas/types.ts'
 import { closedLoop, median, openLoopMs, poissonArrivals, quantile, readOptions, report } from './measure.ts'
 import { openServiceProduct } from './service-product.ts'
 
-const options = readOptions({ tracks: 10_000, seconds: 8, rounds: 5, instances: '1', seed: 1 })
+const options = readOptions({ tracks: 10_000, seconds: 8, rounds: 4, instances: '1', seed: 1 })
 const LIMIT = 10
 /** As the product searches. */
 const EF_RUNTIME = 200
@@ -29,7 +31,7 @@ const DEADLINE_MS = 30_000
 const QUERIES = 50
 /** Until the compilers of Java and of Node have done their work. */
 const WARM_SECONDS = 15
-const loads = [0.5, 0.8]
+const loads = [0.25, 0.5, 0.8]
 const shares = { p50: 0.5, p99: 0.99, p999: 0.999 }
 const stage = 'answer-recommendations'
 const instances = Number(options.instances)
@@ -73,6 +75,7 @@ try {
 
   const capacities: number[] = []
   const measured = new Map<string, number[][]>()
+  const busy = new Map<string, number[]>()
   for (let round = 0; round < options.rounds; round++) {
     const capacity = await closedLoop({ width: 64, seconds: 3, work: sides.product })
     capacities.push(capacity)
@@ -80,13 +83,16 @@ try {
       const arrivals = poissonArrivals(load * capacity, options.seconds, random)
       for (const side of ['direct', 'product'] as const) {
         const key = `${side}_${load * 100}`
+        const before = cpuTime()
         measured.set(key, [...(measured.get(key) ?? []), await openLoopMs(arrivals, sides[side])])
+        const { used, all } = cpuTime()
+        busy.set(key, [...(busy.get(key) ?? []), (used - before.used) / (all - before.all)])
       }
     }
   }
 
   const capacity = median(capacities)
-  const rows = [['load', 'requests/s', 'side', ...Object.keys(shares).map((share) => `${share} ms`)]]
+  const rows = [['load', 'requests/s', 'side', ...Object.keys(shares).map((share) => `${share} ms`), 'busy']]
   const figures: Record<string, number> = { capacity }
   for (const load of loads) {
     for (const side of ['direct', 'product'] as const) {
@@ -94,7 +100,8 @@ try {
       const ms = Object.values(shares).map((share) => {
         return median(measured.get(key)!.map((round) => quantile(round, share)))
       })
-      rows.push([`${load * 100} %`, (load * capacity).toFixed(0), side, ...ms.map((figure) => figure.toFixed(1))])
+      const share = `${Math.round(median(busy.get(key)!) * 100)} %`
+      rows.push([`${load * 100} %`, (load * capacity).toFixed(0), side, ...ms.map((each) => each.toFixed(1)), share])
       for (const [i, share] of Object.keys(shares).entries()) figures[`${key}_${share}_ms`] = ms[i]!
     }
   }
@@ -109,6 +116,13 @@ try {
   await client.close()
   redis.disconnect()
   await close()
+}
+
+/** Of all cores since the machine began, ms. */
+function cpuTime(): { used: number; all: number } {
+  const times = cpus().flatMap((cpu) => Object.entries(cpu.times))
+  const sum = (some: typeof times) => some.reduce((total, [, ms]) => total + ms, 0)
+  return { used: sum(times.filter(([name]) => name !== 'idle')), all: sum(times) }
 }
 
 /** The product's, of the music. */
