@@ -14,6 +14,7 @@ import type { Broker, ConsumeOptions, Consumer, OutputRecord, PartitionLag, Stor
 import { SetupError } from '../../ports/errors.ts'
 import type { TopicAdmin } from '../../ports/topic-admin.ts'
 import type { TopicSettings } from '../../ports/topic-settings.ts'
+import { settlesWithin } from '../embedded/settles-within.ts'
 import { fewerPartitions } from '../fewer-partitions.ts'
 import { type KafkaOptions, kafkaClient } from './client.ts'
 import { GroupConsumer } from './consumer.ts'
@@ -32,6 +33,8 @@ const DEFAULT_SESSION_MS = 10_000
 const DEFAULT_DELIVERY_MS = 15_000
 const CLOSE_GRACE_MS = 5_000
 const LEADERS_WITHIN_MS = 30_000
+/** kafkajs's own client waits for what it has asked. */
+const ADMIN_CLOSES_WITHIN_MS = 1_000
 
 export type { KafkaOptions } from './client.ts'
 
@@ -217,20 +220,30 @@ class KafkaBroker implements Broker {
     await this.#offsets.seek(group, [{ topic, partition, offset }], patience)
   }
 
-  /** Stops consumers and tails, waits for commits and produces under way, ends every connection. */
+  /**
+   * Stops consumers and tails, waits for commits and produces under way, ends every connection. What Kafka has not answered
+   * within CLOSE_GRACE_MS is given up: it rejects.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
   }
 
   async #close(): Promise<void> {
-    const consumers = [...this.#consumers].map((consumer) => consumer.stop(CLOSE_GRACE_MS))
-    await Promise.all([...consumers, ...[...this.#tails].map((following) => following.stop())])
-    await this.#writer.idle()
+    try {
+      const consumers = [...this.#consumers].map((consumer) => consumer.stop(CLOSE_GRACE_MS))
+      const tails = [...this.#tails].map((following) => following.stop())
+      await Promise.all([...consumers, ...tails, settlesWithin(this.#writer.idle(), CLOSE_GRACE_MS)])
+      await settlesWithin(this.#closeAdmin(), ADMIN_CLOSES_WITHIN_MS)
+    } finally {
+      this.#nodes.close()
+      this.#commitNodes.close()
+    }
+  }
+
+  async #closeAdmin(): Promise<void> {
     const admin = await this.#admin?.catch(() => undefined)
     await admin?.close()
-    this.#nodes.close()
-    this.#commitNodes.close()
   }
 
   #openAdmin(): Promise<TopicAdmin> {

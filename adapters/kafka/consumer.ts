@@ -12,6 +12,7 @@ import { OutageError } from '../../ports/errors.ts'
 import { settlesWithin } from '../embedded/settles-within.ts'
 import type { Assignment } from './assignment.ts'
 import type { KafkaOptions } from './client.ts'
+import { coalesced } from './coalesced.ts'
 import { partitionName } from './delivery.ts'
 import { within } from './faults.ts'
 import { Fetcher } from './fetcher.ts'
@@ -44,7 +45,9 @@ const SETTLE_MS = 5_000
 /** A commit that is on its way when the group is joined anew may be refused, and its batch come again. */
 const JOIN_AFTER_MS = 1_000
 const FLUSH_EVERY_MS = 1_000
-const FLUSH_WITHIN_MS = 2_000
+/** Telling the group what is done, and leaving it: what fails is done again by whoever has the partition next. */
+const FLUSH_WITHIN_MS = 1_500
+const COMMIT_WITHIN_MS = 1_000
 /** A fetch is answered, or given up, long before. */
 const STALLED_MS = 60_000
 
@@ -57,6 +60,10 @@ export class GroupConsumer implements Consumer {
   /** By partition: settles when the last lane has let go. */
   readonly #handovers = new Map<string, Promise<void>>()
   readonly #timer: NodeJS.Timeout
+  readonly #flush = coalesced(() => {
+    this.#flushing = this.#tell()
+    return this.#flushing
+  })
   #flushing: Promise<void> = Promise.resolve()
   #stopped: Promise<void> | undefined
   #resolveEnded!: () => void
@@ -109,10 +116,7 @@ export class GroupConsumer implements Consumer {
     for (const lane of lanes) lane.stopFetching() // [stopped]
     const idle = Promise.all(lanes.map((lane) => lane.ended))
     await settlesWithin(idle, graceMs)
-    for (const lane of lanes) lane.revoke()
-    await this.#committed(SETTLE_MS, lanes)
-    await this.#flush()
-    await this.#leave()
+    await this.#part(lanes)
     await settlesWithin(idle, SETTLE_MS)
     this.#lanes.clear()
     this.#resolveEnded()
@@ -129,18 +133,19 @@ export class GroupConsumer implements Consumer {
     await settlesWithin(Promise.all([...lanes].map((lane) => lane.committed())), withinMs)
   }
 
-  /** The others take over at once. */
   async #failWith(error: unknown): Promise<void> {
-    const lanes = [...this.#lanes.values()]
+    await this.#part([...this.#lanes.values()])
     this.#takeAll()
-    await this.#committed(SETTLE_MS, lanes)
-    await this.#flush(lanes)
-    await this.#leave()
     this.#rejectEnded(error)
     this.#context.onEnd(this)
   }
 
-  async #leave(): Promise<void> {
+  /** The others take over at once. */
+  async #part(lanes: readonly Lane[]): Promise<void> {
+    for (const lane of lanes) lane.revoke()
+    await this.#committed(COMMIT_WITHIN_MS, lanes)
+    for (const lane of lanes) lane.abandon()
+    await this.#flush()
     clearInterval(this.#timer)
     this.#fetcher.close()
     await this.#membership.leave()
@@ -217,22 +222,18 @@ export class GroupConsumer implements Consumer {
     )
   }
 
-  /** Tells the group what is done and was not told yet. One at a time; never rejects. */
-  #flush(lanes: Iterable<Lane> = this.#lanes.values()): Promise<void> {
-    const all = [...lanes]
-    this.#flushing = this.#flushing.then(async () => {
-      const told = all.flatMap((lane) => {
-        const offset = lane.takeUntold()
-        return offset === undefined ? [] : [{ lane, topic: lane.topic, partition: lane.partition, offset }]
-      })
-      if (told.length === 0) return
-      try {
-        await this.#context.offsets.commit(this.#membership.identity, told, { deadline: within(FLUSH_WITHIN_MS) })
-      } catch {
-        // Told with the next ones; if the partition is no longer ours, its new owner starts where the group was told.
-        for (const { lane, offset } of told) lane.restoreUntold(offset)
-      }
+  /** Tells the group what is done and was not told yet. Never rejects. */
+  async #tell(): Promise<void> {
+    const told = [...this.#lanes.values()].flatMap((lane) => {
+      const offset = lane.takeUntold()
+      return offset === undefined ? [] : [{ lane, topic: lane.topic, partition: lane.partition, offset }]
     })
-    return this.#flushing
+    if (told.length === 0) return
+    try {
+      await this.#context.offsets.commit(this.#membership.identity, told, { deadline: within(FLUSH_WITHIN_MS) })
+    } catch {
+      // Told with the next ones; if the partition is no longer ours, its new owner starts where the group was told.
+      for (const { lane, offset } of told) lane.restoreUntold(offset)
+    }
   }
 }

@@ -128,6 +128,7 @@ export async function patiently<T>(what: string, patience: Patience, attempt: ()
   const { deadline, signal, worthwhile = isTransient, longestDelayMs = LONGEST_DELAY_MS } = patience
   for (let delayMs = patience.firstDelayMs ?? 20; ; delayMs = Math.min(longestDelayMs, delayMs * 2)) {
     try {
+      if (signal?.aborted) throw new NoNodeError('it was called off') // what must not be begun any more is not
       return await settledBy(attempt(), patience)
     } catch (error) {
       const waitMs = delayMs * (0.75 + Math.random() / 2)

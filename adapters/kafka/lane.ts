@@ -14,7 +14,7 @@ import { setMaxListeners } from 'node:events'
 import type { Batch, BatchOutcome, ConsumeOptions, OutputRecord, StoredRecord } from '../../ports/broker.ts'
 import { FencedError, OutageError } from '../../ports/errors.ts'
 import { batchesOf, groupedByPartition } from './delivery.ts'
-import { within } from './faults.ts'
+import { settledBy, within } from './faults.ts'
 import type { Offsets } from './offsets.ts'
 import { decodeRecordSet, type ReadRecord } from './record-batch.ts'
 import type { FetchedPartition, GroupIdentity } from './requests.ts'
@@ -69,7 +69,11 @@ export class Lane {
   readonly #stopping = new AbortController()
   /** Aborted when the partition is no longer ours: the signal of the batches. */
   readonly #revoked = new AbortController()
+  /** Aborted when commits that are on their way are waited for no longer. */
+  readonly #abandoned = new AbortController()
   readonly #commits = new Set<Promise<unknown>>()
+  /** Ends the opening of the transactional id while it goes on. */
+  #trusting: AbortController | undefined
   #held = false
   #paused = false
   #isTrusted = false
@@ -111,6 +115,7 @@ export class Lane {
   /** Begin nothing new until `release`. @returns when nothing runs any more. */
   async hold(): Promise<void> {
     this.#held = true
+    this.#trusting?.abort()
     await this.#running
     await Promise.allSettled(this.#commits)
   }
@@ -124,6 +129,7 @@ export class Lane {
 
   stopFetching(): void {
     this.#stopping.abort()
+    this.#trusting?.abort()
     this.#notify()
   }
 
@@ -133,6 +139,11 @@ export class Lane {
     this.#revoked.abort(new FencedError(`partition ${this.partition} of ${this.topic} was taken away`))
   }
 
+  /** What the commits on their way come to is not waited for any longer. */
+  abandon(): void {
+    this.#abandoned.abort()
+  }
+
   /** Settles when no commit is on its way. */
   async committed(): Promise<void> {
     await Promise.allSettled(this.#commits)
@@ -140,6 +151,7 @@ export class Lane {
 
   /** The offset that the group has not been told yet; `restoreUntold` if it could not be told. */
   takeUntold(): number | undefined {
+    if (this.#atomic && this.#commits.size > 0) return undefined // told by that one, behind which it must not come
     const offset = this.#untold
     this.#untold = undefined
     return offset
@@ -243,7 +255,7 @@ export class Lane {
       ;[start] = await offsets.edge([this], consume.from, this.#patience)
       if (consume.from === 'latest') {
         // Where a group begins is written down, so that a crash before its first commit loses nothing.
-        await group.ready()
+        await settledBy(group.ready(), this.#patience)
         await offsets.commit(group.identity, [{ topic, partition, offset: start! }], this.#patience)
       }
     }
@@ -254,11 +266,22 @@ export class Lane {
   /** [trusted] */
   async #establishTrust(): Promise<void> {
     const { producer, offsets, group } = this.#options
-    await group.ready()
-    // A member that was put out of the group without knowing would shut out the rightful owner.
-    if (!(await group.confirm())) return this.#change(LOOK_AGAIN_MS)
-    await producer.open(this.#patience)
-    const [committed] = await offsets.committed(this.#group, [this], true, this.#patience)
+    const trusting = new AbortController()
+    const patience = { deadline: Number.POSITIVE_INFINITY, signal: trusting.signal }
+    this.#trusting = trusting
+    let committed: number | undefined
+    try {
+      await settledBy(group.ready(), patience)
+      // A member that was put out of the group without knowing would shut out the rightful owner.
+      if (!(await settledBy(group.confirm(), patience))) return await this.#change(LOOK_AGAIN_MS)
+      await producer.open(patience)
+      ;[committed] = await offsets.committed(this.#group, [this], true, patience)
+    } catch (error) {
+      if (trusting.signal.aborted) return // it stops, or begins anew if the partition stays
+      throw error
+    } finally {
+      this.#trusting = undefined
+    }
     this.#isTrusted = true
     if (committed === undefined || committed <= this.#committed) return
     this.#committed = committed
@@ -376,14 +399,15 @@ export class Lane {
       return
     }
     await this.#inTime(group.ready(), deadline)
-    await group.flushed()
+    await this.#inTime(group.flushed(), deadline)
     assertOurs()
+    if (!this.#isTrusted) throw new FencedError(`an earlier commit of this batch failed: it comes again`)
+    const patience = { deadline, signal: this.#abandoned.signal }
     const position = [{ topic: this.topic, partition: this.partition, offset }]
-    if (prepared.length === 0) await offsets.commit(group.identity, position, { deadline })
+    if (prepared.length === 0) await offsets.commit(group.identity, position, patience)
     else {
-      if (!this.#isTrusted) throw new FencedError(`an earlier commit of this batch failed: it comes again`)
       try {
-        await producer.commit(prepared, { identity: group.identity, offsets: position }, { deadline })
+        await producer.commit(prepared, { identity: group.identity, offsets: position }, patience)
       } catch (error) {
         this.#isTrusted = producer.isOpen // [trusted] anew
         throw error
@@ -405,7 +429,7 @@ export class Lane {
     try {
       const outcome = await Promise.race([ready.then(() => 'ready'), late])
       signal.throwIfAborted()
-      if (outcome !== 'ready') throw new OutageError('kafka-away', `Group ${this.#group} could not be joined in time`)
+      if (outcome !== 'ready') throw new OutageError('kafka-away', `Group ${this.#group} could not be reached in time`)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', giveUp)

@@ -60,8 +60,9 @@ export class Nodes {
     if (this.#seeds.length === 0) throw new SetupError('bad-config', 'Name at least one Kafka broker as host:port')
   }
 
-  /** A node that answers, whichever. @throws NoNodeError */
+  /** A node that answers, whichever. @throws NoNodeError; SetupError 'broker-closed' after close() */
   async any(): Promise<KafkaNode> {
+    this.#assertOpen()
     const nodes = shuffled([...this.#nodes.values()])
     const connected = nodes.find((node) => node.connected)
     if (connected !== undefined) return connected
@@ -103,6 +104,7 @@ export class Nodes {
   }
 
   async node(id: number): Promise<KafkaNode> {
+    this.#assertOpen()
     let node = this.#nodes.get(id)
     if (node === undefined) {
       await this.refresh([])
@@ -233,8 +235,13 @@ export class Nodes {
   }
 
   #open(address: Address): KafkaNode {
-    if (this.#closed) throw new NoNodeError('the connections to Kafka were closed')
+    this.#assertOpen()
     return new KafkaNode(this.#options, address)
+  }
+
+  /** Who goes on trying learns that there is no point. */
+  #assertOpen(): void {
+    if (this.#closed) throw new SetupError('broker-closed', 'the broker was closed')
   }
 
   /** Ends every connection; what waits on one fails, and what comes connects anew. */

@@ -153,3 +153,30 @@ test('closing does not wait for a Kafka that is away', async (t) => {
   await inTime(broker.close(), 'the end', 20_000)
   await inTime(consumer.ended, 'the end of the consumer')
 })
+
+test('closing does not wait for as long as a produce and a commit would go on trying, and both are told', async (t) => {
+  t.after(() => proxy.blackhole(false))
+  const broker = await testBroker(t, { brokers: [address], deliveryTimeoutMs: 600_000 })
+  const [from, to] = [await newTopic(broker), await newTopic(broker)]
+  await broker.produce([record(from, '1')])
+  const [begun, outcome] = [signal(), signal<unknown>()]
+  const consumer = await broker.consume({
+    group: randomUUID(),
+    topics: [from],
+    maxRecords: 1,
+    from: 'earliest',
+    async onBatch(batch) {
+      proxy.blackhole(true)
+      const commit = batch.commit(batch.records[0]!.offset + 1, [record(to, '1')])
+      begun.resolve()
+      outcome.resolve(await commit.catch((error: unknown) => error))
+      return { next: 'continue' }
+    },
+  })
+  await inTime(begun.promise, 'the batch')
+  const produced = broker.produce([record(to, '2')]).catch((error: unknown) => error)
+  await inTime(broker.close(), 'the end')
+  await inTime(consumer.ended, 'the end of the consumer')
+  assert.ok((await inTime(produced, 'the outcome of the produce')) instanceof Error)
+  assert.ok((await inTime(outcome.promise, 'the outcome of the commit')) instanceof Error)
+})

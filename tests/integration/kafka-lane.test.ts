@@ -1,0 +1,116 @@
+/** One partition in the hands of a member whose group is told to it by the test; everything else is a real broker. */
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import type { KafkaOptions } from '../../adapters/kafka/client.ts'
+import { within } from '../../adapters/kafka/faults.ts'
+import { Lane, type LaneGroup, type LaneOptions } from '../../adapters/kafka/lane.ts'
+import { Nodes } from '../../adapters/kafka/nodes.ts'
+import { Offsets } from '../../adapters/kafka/offsets.ts'
+import { encodeBatch } from '../../adapters/kafka/record-batch.ts'
+import type { FetchedPartition } from '../../adapters/kafka/requests.ts'
+import { Sender } from '../../adapters/kafka/sender.ts'
+import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
+import { TransactionalProducer } from '../../adapters/kafka/transaction.ts'
+import { Writer } from '../../adapters/kafka/writer.ts'
+import { inTime, signal, until } from '../conformance/deadline.ts'
+import { testServices } from '../support/services.ts'
+import { newTopic, record, testBroker } from './kafka-fixtures.ts'
+
+async function open(t: TestContext, group: Partial<LaneGroup>, options: Partial<LaneOptions> = {}) {
+  const kafka: KafkaOptions = { clientId: 'test', brokers: (await testServices()).kafkaBrokers }
+  const topic = await newTopic(await testBroker(t))
+  const nodes = new Nodes(kafka)
+  t.after(() => nodes.close())
+  const name = randomUUID()
+  const transactionalId = `${name}.${topic}.0`
+  const producer = new TransactionalProducer(nodes, transactionalId)
+  const directory = new TopicDirectory(nodes)
+  const errors: unknown[] = []
+  const lane = new Lane({
+    topic,
+    partition: 0,
+    consume: {
+      group: name,
+      topics: [topic],
+      maxRecords: 1,
+      from: 'earliest',
+      onBatch: async () => ({ next: 'continue' }),
+    },
+    deliveryTimeoutMs: 15_000,
+    directory,
+    writer: new Writer(new Sender(nodes), producer),
+    offsets: new Offsets(nodes),
+    producer,
+    group: {
+      identity: { group: name, memberId: '', generation: -1 },
+      ready: () => Promise.resolve(),
+      confirm: () => Promise.resolve(true),
+      flushed: () => Promise.resolve(),
+      ...group,
+    },
+    after: Promise.resolve(),
+    onFailure: (error) => errors.push(error),
+    onError: (error) => errors.push(error),
+    onHungry: () => {},
+    ...options,
+  })
+  t.after(() => lane.revoke())
+  await until(() => lane.hungryAt !== undefined, 'where to begin')
+  lane.accept(0, fetched(topic))
+  /** Another member that has taken the partition over. */
+  const owner = async () => {
+    const ownNodes = new Nodes(kafka)
+    t.after(() => ownNodes.close())
+    const taken = new TransactionalProducer(ownNodes, transactionalId)
+    const patience = { deadline: within(10_000) }
+    await taken.open(patience)
+    return {
+      commit: async () => {
+        const [prepared] = await directory.prepare([record(topic, 'of the owner')], patience.deadline)
+        await taken.commit([prepared!], undefined, patience)
+      },
+    }
+  }
+  return { lane, errors, owner }
+}
+
+function fetched(topic: string): FetchedPartition {
+  const stamp = { producerId: -1n, producerEpoch: -1, firstSequence: -1, transactional: false }
+  const records = encodeBatch([{ key: null, value: Buffer.from('1'), headers: {}, timestamp: 1 }], stamp)
+  const place = { topic, partition: 0, errorCode: 0, aborted: [], records }
+  return { ...place, highWatermark: 1, lastStableOffset: 1, logStartOffset: 0 }
+}
+
+for (const [how, lose] of [
+  ['is taken away', (lane: Lane) => lane.revoke()],
+  ['is to be given up with a member that stops', (lane: Lane) => lane.stopFetching()],
+  ['is held for a rebalance', (lane: Lane) => void lane.hold()],
+] as const) {
+  test(`a partition that ${how} while its member asks whether it still stands does not shut out the next owner`, async (t) => {
+    const [asked, answer] = [signal(), signal<boolean>()]
+    const confirm = () => {
+      asked.resolve()
+      return answer.promise
+    }
+    const { lane, owner } = await open(t, { confirm })
+    await inTime(asked.promise, 'the question')
+    const { commit } = await owner()
+    lose(lane)
+    answer.resolve(true)
+    for (let i = 0; i < 3; i++) await commit()
+  })
+}
+
+test('a partition that waits for a group which its member leaves ends', async (t) => {
+  const asked = signal()
+  const ready = () => {
+    asked.resolve()
+    return new Promise<void>(() => {})
+  }
+  const { lane, errors } = await open(t, { ready })
+  await inTime(asked.promise, 'the question')
+  lane.stopFetching()
+  await inTime(lane.ended, 'its end')
+  assert.deepEqual(errors, [])
+})
