@@ -84,7 +84,9 @@ export interface ApiClient {
   pipeline(): Promise<PipelineView>
   deadLetters(): Promise<readonly DeadLetterView[]>
   deadLetter(position: string): Promise<Readonly<Record<string, unknown>>>
-  redrive(positions: readonly string[] | 'all'): Promise<{ readonly redriven: number; readonly superseded: number }>
+  redrive(
+    positions: readonly string[] | 'all',
+  ): Promise<Readonly<Record<'redriven' | 'superseded' | 'incomplete', number>>>
   startRebuild(from: readonly string[]): Promise<RebuildView>
   rebuild(): Promise<RebuildView>
   stopRebuild(): Promise<RebuildView>

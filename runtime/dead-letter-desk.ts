@@ -1,6 +1,7 @@
 /** Looking at dead letters and putting them back, over any broker. */
-import type { Broker, StoredRecord } from '../ports/broker.ts'
-import { InvalidRequestError } from '../ports/errors.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Broker, OutputRecord, StoredRecord } from '../ports/broker.ts'
+import { InvalidRequestError, OutageError } from '../ports/errors.ts'
 import type { Topic } from '../topics/topic.ts'
 import { type DeadLetterCause, deadLetterCause, deadLetterName, redriveRecord } from './dead-letter.ts'
 
@@ -12,6 +13,9 @@ export interface FiledLetter {
 }
 
 const READ_AT_ONCE = 100
+const LOOK_EVERY_MS = 50
+/** Together longer than a transaction that nobody ends. */
+const MOST_LOOKS = 600
 
 /** @yields the letters of every topic, oldest first within a partition, read as they are asked for. */
 export async function* deadLetters(broker: Broker, topics: readonly Topic[]): AsyncGenerator<FiledLetter> {
@@ -47,34 +51,75 @@ export interface Redriven {
   readonly redriven: number
   /** Left alone: a newer record of the same key has come since, on a topic that keeps the latest of each key. */
   readonly superseded: number
+  /** Left alone: the letter does not hold the whole record. */
+  readonly incomplete: number
 }
 
-/** Puts the originals back, for the stages that failed. */
+type Log = Pick<Broker, 'read' | 'produce'>
+
+/**
+ * Puts the originals back, for the stages that failed.
+ * @throws OutageError 'transaction-open' when it cannot be seen in time whether one was put behind a newer record.
+ */
 export async function redrive(
-  broker: Broker,
+  broker: Log,
   topics: readonly Topic[],
   letters: readonly FiledLetter[],
 ): Promise<Redriven> {
-  let [redriven, superseded] = [0, 0]
+  let [redriven, superseded, incomplete] = [0, 0, 0]
   for (const letter of letters) {
     const compacted = topics.find(({ name }) => name === letter.cause.topic)?.retention === 'compacted'
-    if (compacted && (await isSuperseded(broker, letter))) {
-      superseded++
-      continue
-    }
     const record = redriveRecord(letter.record, { forEveryStage: compacted })
-    if (record === undefined) continue
-    await broker.produce([record])
-    redriven++
+    if (record === undefined) incomplete++
+    else if (compacted && !(await putBack(broker, letter.cause, record))) superseded++
+    else {
+      if (!compacted) await broker.produce([record])
+      redriven++
+    }
   }
-  return { redriven, superseded }
+  return { redriven, superseded, incomplete }
 }
 
-async function isSuperseded(broker: Broker, { cause, record }: FiledLetter): Promise<boolean> {
-  for (let offset = cause.offset + 1; ; ) {
-    const later = await broker.read(cause.topic, cause.partition, offset, READ_AT_ONCE)
-    if (later.some(({ key }) => key === record.key)) return true
-    if (later.length === 0) return false
-    offset = later.at(-1)!.offset + 1
+/**
+ * Of all records of its key the newest comes last again, also where that came while this looked for it: else compaction
+ * would keep what a takedown has ended. The embedded broker compacts at once and shows nothing of a record that was
+ * overtaken; there the moment between the look and the write is all that is left open.
+ * @returns whether that is the original.
+ */
+async function putBack(broker: Log, { topic, partition, offset }: DeadLetterCause, original: OutputRecord) {
+  let seenTo = offset + 1
+  for (;;) {
+    const page = await broker.read(topic, partition, seenTo, READ_AT_ONCE)
+    if (page.some(({ key }) => key === original.key)) return false
+    if (page.length === 0) break
+    seenTo = page.at(-1)!.offset + 1
   }
+  for (let newest = original; ; ) {
+    const [at] = await broker.produce([newest])
+    const overtaken = await newestBetween(broker, { topic, partition, key: original.key }, seenTo, at!.offset)
+    if (overtaken === undefined) return newest === original
+    const { key, value, headers } = overtaken
+    newest = { topic, partition, key, value, headers }
+    seenTo = at!.offset + 1
+  }
+}
+
+/** Of [from, to): waits for transactions that are open there, and hide what lies behind them. */
+async function newestBetween(
+  broker: Log,
+  { topic, partition, key }: Pick<StoredRecord, 'topic' | 'partition' | 'key'>,
+  from: number,
+  to: number,
+): Promise<StoredRecord | undefined> {
+  let newest: StoredRecord | undefined
+  for (let looks = 0; from <= to; ) {
+    const page = await broker.read(topic, partition, from, READ_AT_ONCE)
+    newest = page.findLast((record) => record.offset < to && record.key === key) ?? newest
+    from = (page.at(-1)?.offset ?? from - 1) + 1
+    if (page.length > 0) continue
+    if (++looks === MOST_LOOKS)
+      throw new OutageError('transaction-open', `${topic}/${partition} shows nothing of ${from}`)
+    await delay(LOOK_EVERY_MS)
+  }
+  return newest
 }

@@ -23,7 +23,7 @@ import type { Logger } from 'pino'
 import type { Batch, BatchOutcome, Broker, Consumer, OutputRecord, StoredRecord } from '../ports/broker.ts'
 import { FencedError, InvalidRecordError, OutageError, SetupError } from '../ports/errors.ts'
 import type { Codec } from './codec.ts'
-import { deadLetterName, deadLetterRecord } from './dead-letter.ts'
+import { deadLetterName, deadLetterRecord, reducedLetter } from './dead-letter.ts'
 import type { Processor } from './define-processor.ts'
 import { handleRecord, type Outcome } from './handle-record.ts'
 import type { StageMetrics } from './metrics.ts'
@@ -218,11 +218,26 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
       // An output that its topic does not take: its input is found by halves. [neighbour]
       const half = handled.length >> 1
       if (half > 0) for (const part of [handled.slice(0, half), handled.slice(half)]) await commit(batch, part)
-      else await batch.commit(last.record.offset + 1, deadLetter(last.record, error, 1))
+      else await commit(batch, [inPlaceOf(last, error)])
     }
     if (outages > 0) logger.info({ processor: name, tries: outages }, 'The service is back')
     outages = 0
     progressAt = now()
+  }
+
+  /** What is committed with a record when one of its outputs was refused: its dead letter, or less of that. */
+  function inPlaceOf({ record, outputs }: Handled, error: InvalidRecordError): Handled {
+    const letter = outputs.find(({ topic }) => topic === deadLetterName(record.topic))
+    if (letter === undefined) return { record, outcome: 'invalid', outputs: deadLetter(record, error, 1) }
+    const reduced = reducedLetter(letter, error)
+    if (reduced === undefined) {
+      const message = `${letter.topic} takes no dead letter: ${error.message}; give it the settings of \`topics plan\``
+      throw new SetupError('dead-letter-refused', message, { cause: error })
+    }
+    const { topic, partition, offset, key } = record
+    const where = { processor: name, topic, partition, offset, key }
+    logger.warn({ ...where, code: error.code, reason: error.message }, 'A dead letter was refused and is reduced')
+    return { record, outcome: 'invalid', outputs: [reduced] }
   }
 
   /** Once a batch: a count for each record would cost as much as many a handler. */

@@ -41,8 +41,11 @@ export const deadLettersCommand = (open: OpenContext) => {
         )
       }
       const { config, logger } = open({ logLevel: 'warn' })
-      const { redriven, superseded } = await withService(config, logger, (api) => api.redrive(all ? 'all' : positions))
-      say(`${redriven} redriven${superseded > 0 ? `, ${superseded} left alone: a newer record has come since` : ''}`)
+      const asked = all ? 'all' : positions
+      const { redriven, superseded, incomplete } = await withService(config, logger, (api) => api.redrive(asked))
+      const newer = superseded > 0 ? `, ${superseded} left alone: a newer record has come since` : ''
+      const lacking = incomplete > 0 ? `, ${incomplete} left alone: the letter lacks the record's value` : ''
+      say(`${redriven} redriven${newer}${lacking}`)
     })
   return command
 }

@@ -93,6 +93,7 @@ export function deadLetterRoutes(app: App, { broker, codec, catalogue }: Gateway
           202: z.object({
             redriven: z.int(),
             superseded: z.int().describe('Left alone: a newer record of the same key has come since.'),
+            incomplete: z.int().describe('Left alone: the letter was too large for its topic and lacks the value.'),
           }),
           ...problems(400, 404, 413, 415),
         },

@@ -528,7 +528,7 @@ test('a video whose pictures and sound both failed has two open dead letters, an
   const { items } = (await get(app, '/v1/dead-letters')).json()
   assert.deepEqual(items.map(({ stage }: { stage: string }) => stage).sort(), ['analyse-music', 'analyse-video'])
   const redriven = await post(app, '/v1/dead-letters/redrive', { all: true })
-  assert.deepEqual([redriven.status, redriven.body], [202, { redriven: 2, superseded: 0 }])
+  assert.deepEqual([redriven.status, redriven.body], [202, { redriven: 2, superseded: 0, incomplete: 0 }])
 })
 
 test('paths that leave the page folder answer 404', async () => {

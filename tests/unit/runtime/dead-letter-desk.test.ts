@@ -48,7 +48,11 @@ describe('the desk of dead letters', () => {
 
   test('a letter of a topic kept by time is redriven for the stage that failed only', async () => {
     const { partition } = await fail(feedbackRecorded.name, 'again', 'bytes')
-    assert.deepEqual(await redrive(broker, topics, [await filed('again')]), { redriven: 1, superseded: 0 })
+    assert.deepEqual(await redrive(broker, topics, [await filed('again')]), {
+      redriven: 1,
+      superseded: 0,
+      incomplete: 0,
+    })
     const record = await last(feedbackRecorded.name, partition)
     assert.deepEqual([record.key, String(record.value)], ['again', 'bytes'])
     assert.deepEqual(record.headers, { trace: 'x', [REDRIVE_HEADER]: 'describe-music' })
@@ -56,14 +60,22 @@ describe('the desk of dead letters', () => {
 
   test('on a compacted topic a redriven record is for every stage, since it takes the place of the original', async () => {
     const { partition } = await fail(musicTagged.name, 'compacted', 'bytes')
-    assert.deepEqual(await redrive(broker, topics, [await filed('compacted')]), { redriven: 1, superseded: 0 })
+    assert.deepEqual(await redrive(broker, topics, [await filed('compacted')]), {
+      redriven: 1,
+      superseded: 0,
+      incomplete: 0,
+    })
     assert.deepEqual((await last(musicTagged.name, partition)).headers, { trace: 'x' })
   })
 
   test('on a compacted topic an old letter never overwrites a newer record of its key', async () => {
     const { partition } = await fail(musicTagged.name, 'renewed', 'old')
     await broker.produce([{ topic: musicTagged.name, key: 'renewed', value: Buffer.from('new'), partition }])
-    assert.deepEqual(await redrive(broker, topics, [await filed('renewed')]), { redriven: 0, superseded: 1 })
+    assert.deepEqual(await redrive(broker, topics, [await filed('renewed')]), {
+      redriven: 0,
+      superseded: 1,
+      incomplete: 0,
+    })
     assert.equal(String((await last(musicTagged.name, partition)).value), 'new')
   })
 })
