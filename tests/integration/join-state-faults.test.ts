@@ -71,8 +71,12 @@ describe('joins in Redis', { timeout: 120_000 }, () => {
   test('a server that came back with an old snapshot has other joins, and what it brought back is never joined', async (t) => {
     const forgetful = await otherServer(services.redis, SNAPSHOTS)
     if (forgetful === undefined) return t.skip(NO_PROCESS)
-    const [one, two] = [0, 1].map(() => openRedis({ url: forgetful.url, commandTimeoutMs: 10_000, onError: () => {} }))
-    const connection = await one!
+    const open = async () => {
+      const opened = await openRedis({ url: forgetful.url, commandTimeoutMs: 10_000, onError: () => {} })
+      t.after(() => opened.disconnect())
+      return opened
+    }
+    const connection = await open()
     const state = openRedisJoinState({ redis: connection, keyPrefix: 'test:' })
     const before = await state.generation()
     await state.merge('taken down since', 'video', bytes(1), 1)
@@ -91,9 +95,7 @@ describe('joins in Redis', { timeout: 120_000 }, () => {
       async () => (await connection.keys(`test:joins:${before}:*`)).length === 0,
     )
     assert.equal((await state.merge('taken down since', 'text', bytes(1), 1)).size, 2)
-    const other = await two!
-    assert.equal(await openRedisJoinState({ redis: other, keyPrefix: 'test:' }).generation(), after)
-    for (const each of [connection, other]) each.disconnect()
+    assert.equal(await openRedisJoinState({ redis: await open(), keyPrefix: 'test:' }).generation(), after)
   })
 
   test('joins from before their keys named a generation are filled anew, and unlinked', async () => {
