@@ -8,6 +8,8 @@
  *   [alive]     heartbeats depend on no handler: one may run for minutes
  *   [sole]      a member that was not heard of for a session gives up its partitions by itself, as the group then does
  *   [grace]     the group waits while running batches of a rebalancing member end, but no longer than `graceMs`
+ *   [unbroken]  partitions are kept only from one generation to the next: in one that was missed they may have been
+ *               another's, who did more than is known here
  *   [returns]   an outage ends no member: it comes back when Kafka does (kafkajs#558, #659, #1441)
  */
 import { OutageError } from '../../ports/errors.ts'
@@ -66,6 +68,7 @@ export class Membership {
   /** Ends a wait for the next heartbeat. */
   #hurry: (() => void) | undefined
   #memberId = ''
+  /** The last one whose share this member was told: what it owns is of this generation. */
   #generation = -1
   #leads = false
   #owned: Assignment = new Map()
@@ -160,7 +163,6 @@ export class Membership {
       groupProtocols: [{ name: ASSIGNER, metadata }],
     })
     this.#memberId = joined.memberId
-    this.#generation = joined.generationId
     this.#leads = joined.leaderId === joined.memberId
     const { memberAssignment } = await coordinator.call<{ memberAssignment: Buffer }>('SyncGroup', {
       groupId: group,
@@ -170,6 +172,8 @@ export class Membership {
     })
     this.#heardAt = performance.now()
     if (this.#stopping.signal.aborted) return
+    if (joined.generationId !== this.#generation + 1) this.#options.onLost() // [unbroken]
+    this.#generation = joined.generationId
     this.#owned = decodeAssignment(memberAssignment)
     this.#options.onAssigned(this.#owned)
     this.#joined.open()
