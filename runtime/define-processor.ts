@@ -53,6 +53,8 @@ export interface ProcessorDefinition<From extends Topic, To extends Topic, Deps>
   readonly start?: 'earliest' | 'latest'
   /** Reads the dead letters of these topics too, as raw records, by `handleDeadLetter`. */
   readonly deadLettersOf?: readonly Topic[]
+  /** Whether nobody waits for the record any more: then it is passed by, and counted as 'expired'. */
+  isExpired?(headers: Headers, deps: Deps): boolean
   handle(record: InputOf<From>, deps: Deps, context: HandlerContext): Promise<readonly OutputOf<To>[]>
   /** A tombstone arrived for `key`. Without this, tombstones pass by. */
   handleTombstone?(record: Tombstone<From['name']>, deps: Deps): Promise<readonly OutputOf<To>[]>

@@ -13,6 +13,8 @@ export type Outcome =
   | { readonly kind: 'done'; readonly outputs: readonly OutputRecord[] }
   /** Not for this stage: a tombstone nobody waits for, or redriven for another stage. */
   | { readonly kind: 'skipped' }
+  /** Nobody waits for it any more. */
+  | { readonly kind: 'expired' }
   | { readonly kind: 'invalid'; readonly error: InvalidRecordError }
   | { readonly kind: 'retry'; readonly error: RetryableError }
   | { readonly kind: 'crash'; readonly error: unknown }
@@ -30,6 +32,7 @@ export async function handleRecord<Deps>(
     if (stored.topic.endsWith(DEAD_LETTER_SUFFIX)) return await handleDeadLetter(processor, stored, deps, codec)
     const addressee = stored.headers[REDRIVE_HEADER]
     if (addressee !== undefined && addressee !== processor.name) return nothing
+    if (processor.isExpired?.(stored.headers, deps)) return { kind: 'expired' }
     const topic = topicOf(processor, stored.topic)
     if (stored.key === null) throw new InvalidRecordError('null-key', `A record on ${stored.topic} has no key`)
     if (stored.value === null) {

@@ -36,7 +36,7 @@ export function createStageMetrics(registry: Registry): StageMetrics {
     },
     records: new Counter({
       name: 'cuestream_stage_records_total',
-      help: 'Records by outcome: done, skipped, dead_letter.',
+      help: 'Records by outcome: done, skipped, expired, dead_letter.',
       labelNames: ['processor', 'topic', 'outcome'],
       registers,
     }),

@@ -80,6 +80,8 @@ const COMMIT_AFTER_MS = 200
 const COMMIT_AFTER_BYTES = 8 * 1024 * 1024
 /** A batch begins no other record after so long; the rest of it comes again. [in parts] */
 const BATCH_MS = 1_000
+/** So many records that expired one after the other are told of. */
+const MANY_EXPIRED = 5
 const GENERATION_EVERY_MS = 2_000
 
 /** @param generation of the store that the stage fills; '' where there is but one. */
@@ -109,6 +111,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   let consumer: Consumer | undefined
   let group: string = name
   let outages = 0
+  let expiredInARow = 0
   let state: StageState = 'starting'
   let progressAt = now()
   let handling = 0
@@ -144,7 +147,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   ): readonly OutputRecord[] | { pauseMs: number } | { crash: unknown } {
     const topic = record.topic
     if (outcome.kind === 'done') return outcome.outputs
-    if (outcome.kind === 'skipped') return []
+    if (outcome.kind === 'skipped' || outcome.kind === 'expired') return []
     if (outcome.kind === 'invalid') return deadLetter(record, outcome.error, 1)
     if (outcome.kind === 'retry' && outcome.error instanceof OutageError) {
       metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
@@ -243,10 +246,19 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   /** Once a batch: a count for each record would cost as much as many a handler. */
   function countCommitted(handled: readonly Handled[]): void {
     const { topic } = handled[0]!.record
-    for (const outcome of ['done', 'skipped'] as const) {
+    for (const outcome of ['done', 'skipped', 'expired'] as const) {
       const records = handled.filter((one) => one.outcome === outcome).length
       if (records > 0) metrics.records.inc({ processor: name, topic, outcome }, records)
     }
+    for (const { outcome } of handled) watchExpiry(outcome === 'expired')
+  }
+
+  /** Two hosts' clocks are compared: one that is wrong makes every record expire, and nothing else shows it. */
+  function watchExpiry(isExpired: boolean): void {
+    expiredInARow = isExpired ? expiredInARow + 1 : 0
+    if (expiredInARow !== MANY_EXPIRED) return
+    const message = 'All records come after their deadline: compare the clocks of the hosts, and look at the lag'
+    logger.warn({ processor: name, records: expiredInARow }, message)
   }
 
   /** The next records that may be handled at the same time: as many as follow each other and have keys of their own. */

@@ -55,7 +55,7 @@ export function createTestDriver(wired: readonly WiredProcessor[], options: { re
       const context = { signal: new AbortController().signal, attempt }
       const outcome = await handleRecord(processor, record, deps as never, codec, context)
       if (outcome.kind === 'done') return outcome.outputs
-      if (outcome.kind === 'skipped') return []
+      if (outcome.kind === 'skipped' || outcome.kind === 'expired') return []
       if (outcome.kind === 'crash') throw outcome.error
       if (outcome.kind === 'invalid' || attempt >= retry.maxAttempts) {
         const failure = { stage: processor.name, error: outcome.error, attempts: attempt, at: clock.nowMs }

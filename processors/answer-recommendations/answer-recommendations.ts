@@ -6,7 +6,8 @@
  * Key: requestId. Headers of the request: `correlation-id`, `reply-partition`, `deadline` (Unix epoch, ms); the answer
  * goes to that partition with that id.
  * Delivery: latency first, no transaction: a lost request is the caller's to repeat, and one past its deadline is
- * dropped, never answered late.
+ * dropped, never answered late. The deadline is by the gateway's clock and is held against this host's: what is dropped
+ * is counted as 'expired', and told where it is every request.
  * Fails: a request that cannot be answered (unknown video, features that the towers refuse, the index away or being
  * rebuilt, …) is answered with `error` at once, for by the time of another try nobody would wait for it; nothing goes to
  * the dead letters but what does not decode.
@@ -38,9 +39,9 @@ export const answerRecommendations = defineProcessor({
   start: 'latest',
   concurrency: 16,
   maxRecords: 16,
+  isExpired: (headers, { now }: AnswerRecommendationsDeps) =>
+    now() >= Number(headers[DEADLINE_HEADER] ?? Number.POSITIVE_INFINITY),
   async handle({ key, value, headers }, deps: AnswerRecommendationsDeps) {
-    const deadline = Number(headers[DEADLINE_HEADER] ?? Number.POSITIVE_INFINITY)
-    if (deps.now() >= deadline) return []
     const partition = Number(headers[REPLY_PARTITION_HEADER] ?? 0)
     const reply = { partition, headers: { [CORRELATION_HEADER]: headers[CORRELATION_HEADER] ?? key } }
     try {

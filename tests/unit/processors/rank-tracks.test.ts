@@ -8,7 +8,10 @@ import type { Catalogue } from '../../../ports/catalogue.ts'
 import type { ReleaseTowers, TextEncoder } from '../../../ports/encoder.ts'
 import { OutageError, ShapeError } from '../../../ports/errors.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
-import { answerRecommendations } from '../../../processors/answer-recommendations/answer-recommendations.ts'
+import {
+  answerRecommendations,
+  DEADLINE_HEADER,
+} from '../../../processors/answer-recommendations/answer-recommendations.ts'
 import { encodeCursor } from '../../../processors/answer-recommendations/cursor.ts'
 import { type RankedPage, rankTracks } from '../../../processors/answer-recommendations/rank-tracks.ts'
 import { wire } from '../../../runtime/define-processor.ts'
@@ -158,6 +161,21 @@ describe('ranking', () => {
       await driver.pipe(recommendationsRequested.record('q10', { ...QUERY, requestId: 'q10', text: 'calm' }))
       assert.equal((await driver.records(recommendationsAnswered))[0]?.value?.error?.code, code)
     }
+  })
+
+  test('a request past its deadline is not answered, and one before it is', async () => {
+    const usual = { index, catalogue, textEncoder, currentTowers: async () => towers, assertFilled, now: () => 1_000 }
+    const driver = createTestDriver([wire(answerRecommendations, usual)])
+    for (const deadline of ['1000', '1001']) {
+      const request = { ...QUERY, requestId: deadline, text: 'calm' }
+      await driver.pipe(
+        recommendationsRequested.record(deadline, request, { headers: { [DEADLINE_HEADER]: deadline } }),
+      )
+    }
+    assert.deepEqual(
+      (await driver.records(recommendationsAnswered)).map(({ key }) => key),
+      ['1001'],
+    )
   })
 
   test('of a video and words the heavier decides', async () => {

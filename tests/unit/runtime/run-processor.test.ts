@@ -1,11 +1,11 @@
 /** The loop over the embedded broker: what is committed, what waits, what is given up. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { Registry } from 'prom-client'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
-import type { OutputRecord } from '../../../ports/broker.ts'
+import type { Headers, OutputRecord } from '../../../ports/broker.ts'
 import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../../ports/errors.ts'
 import { type Codec, createCodec } from '../../../runtime/codec.ts'
 import { deadLetterName } from '../../../runtime/dead-letter.ts'
@@ -31,6 +31,8 @@ interface StartOptions {
   generation?: () => Promise<string>
   generationEveryMs?: number
   from?: 'earliest'
+  isExpired?: (headers: Headers) => boolean
+  logger?: Logger
   /** Written with each takedown. */
   reasonOf?: (key: string) => string
 }
@@ -70,6 +72,7 @@ describe('the loop of a stage', () => {
       concurrency: options.concurrency ?? 1,
       ...(options.orderBy === undefined ? {} : { orderBy: options.orderBy }),
       maxRecords: options.maxRecords ?? 16,
+      ...(options.isExpired === undefined ? {} : { isExpired: options.isExpired }),
       async handle({ key }, _deps: object, { attempt, signal }) {
         await handle(key, attempt, signal)
         const reason = options.reasonOf?.(key) ?? `by ${groups}`
@@ -84,7 +87,7 @@ describe('the loop of a stage', () => {
       broker,
       codec,
       metrics,
-      logger: pino({ level: 'silent' }),
+      logger: options.logger ?? pino({ level: 'silent' }),
       now: options.now ?? Date.now,
       random: () => 0,
       retry: options.retry ?? { maxAttempts: 3, baseMs: 1, maxMs: 2 },
@@ -381,6 +384,30 @@ describe('the loop of a stage', () => {
     assert.ok(!(await keysOn(uploadsRemoved.name)).includes('not-begun'))
     assert.equal(await lag(stage.name), 1)
     assert.equal(stage.state(), 'stopped')
+  })
+
+  test('records that nobody waits for are passed by and counted, and many in a row are warned of once', async () => {
+    const seen: string[] = []
+    const warnings: string[] = []
+    const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push(JSON.parse(line).msg) })
+    const isExpired = ({ late }: Headers) => late === 'yes'
+    const { stage } = await start((key) => void seen.push(key), { isExpired, logger })
+    const late = { headers: { late: 'yes' }, partition: 0 }
+    const expiring = (n: number) => Array.from({ length: n }, (_, i) => ({ key: `late-${i}-of-${n}`, ...late }))
+    const inTime = (key: string) => ({ key, partition: 0 })
+    const all = [...expiring(4), inTime('in-time'), ...expiring(7), inTime('at-last')]
+    const value = await bytes('any')
+    await broker.produce(all.map((record) => ({ topic: uploadsReceived.name, value, ...record })))
+    const counts = async () => {
+      const counted = await metricsRegistry.getSingleMetric('cuestream_stage_records_total')!.get()
+      return Object.fromEntries(counted.values.map(({ labels, value }) => [labels.outcome, value]))
+    }
+    await until('the last record to be counted', async () => (await counts()).done === 2)
+    assert.deepEqual(await counts(), { done: 2, expired: 11 })
+    assert.deepEqual(seen, ['in-time', 'at-last'])
+    assert.equal(warnings.length, 1)
+    assert.match(warnings[0]!, /clocks/)
+    assert.equal(await lag(stage.name), 0)
   })
 
   test('concurrent handlers overlap, and outputs keep the order of their inputs', async () => {
