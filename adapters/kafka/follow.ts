@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { StoredRecord } from '../../ports/broker.ts'
+import { SetupError } from '../../ports/errors.ts'
 import type { KafkaOptions } from './client.ts'
 import { isTransient, patiently, translated, typeOf, within } from './faults.ts'
 import { Nodes, unknownPartition, unknownTopic } from './nodes.ts'
@@ -17,6 +18,8 @@ const FETCH_BYTES = 1024 * 1024
 const TAIL_WAIT_MS = 500
 const LOOK_WITHIN_MS = 5_000
 const MOST_READ_BYTES = 16 * 1024 * 1024
+/** As decodeRecordSet tells it. */
+const UNREADABLE = new Set(['unknown-codec', 'unreadable-batch', 'old-message-format'])
 
 interface Fetched extends ReadSet {
   /** What is committed ends here. */
@@ -145,10 +148,12 @@ class Tail {
         }
       } catch (error) {
         if (this.#stopped) return
-        if (typeOf(error) === 'OFFSET_OUT_OF_RANGE') {
+        const isUnreadable = error instanceof SetupError && UNREADABLE.has(error.code)
+        if (isUnreadable) onError(error)
+        if (isUnreadable || typeOf(error) === 'OFFSET_OUT_OF_RANGE') {
           const patience = { deadline: within(LOOK_WITHIN_MS) }
           const [end] = await new Offsets(this.#nodes).edge([{ topic, partition }], 'latest', patience).catch(() => [])
-          offset = end ?? offset // replies of an hour ago are void
+          offset = end ?? offset // replies of an hour ago are void, and what cannot be read is none
           continue
         }
         if (failures === 3 || !isTransient(error)) onError(translated(`following ${topic}`, error))

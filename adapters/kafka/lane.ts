@@ -8,6 +8,8 @@
  *   [fenced]         a lane that was revoked, and a batch that has ended, commit nothing any more
  *   [apart]          a lane that waits or is slow holds up no other
  *   [bounded]        a lane asks for more only while little waits in it
+ *   [readable]       what cannot be read stops its own partition alone: it is told, and tried again now and then until
+ *                    an operator has acted
  *   [through]        the offset moves past control records and holes, so that a lag of 0 means that nothing is left
  */
 import { setMaxListeners } from 'node:events'
@@ -16,7 +18,7 @@ import { FencedError, OutageError } from '../../ports/errors.ts'
 import { batchesOf, groupedByPartition } from './delivery.ts'
 import { settledBy, within } from './faults.ts'
 import type { Offsets } from './offsets.ts'
-import { decodeRecordSet, type ReadRecord } from './record-batch.ts'
+import { decodeRecordSet, type ReadRecord, type ReadSet } from './record-batch.ts'
 import type { FetchedPartition, GroupIdentity } from './requests.ts'
 import type { TopicDirectory } from './topic-directory.ts'
 import type { TransactionalProducer } from './transaction.ts'
@@ -35,7 +37,7 @@ export interface LaneOptions {
   readonly group: LaneGroup
   /** Settles when the lane that had this partition before, in this process, has let go. */
   readonly after: Promise<void>
-  /** The handler rejected, or the partition cannot be read. */
+  /** The handler rejected, or the group cannot be used. */
   onFailure(error: unknown): void
   /** What was out of the ordinary and was dealt with. */
   onError(error: unknown): void
@@ -57,6 +59,7 @@ const LITTLE_BYTES = 512 * 1024
 const MOST_BATCH_BYTES = 16 * 1024 * 1024
 const LOOK_AGAIN_MS = 100
 const NO_PROGRESS_MS = 10
+const UNREADABLE_AGAIN_MS = 10_000
 
 export class Lane {
   readonly topic: string
@@ -76,6 +79,7 @@ export class Lane {
   #trusting: AbortController | undefined
   #held = false
   #paused = false
+  #isUnreadable = false
   #isTrusted = false
   #running: Promise<unknown> | undefined
   #wake: (() => void) | undefined
@@ -99,7 +103,7 @@ export class Lane {
   }
 
   get paused(): boolean {
-    return this.#paused
+    return this.#paused || this.#isUnreadable
   }
 
   get waitingBytes(): number {
@@ -108,7 +112,7 @@ export class Lane {
 
   /** Where to fetch, if the lane can take more now. */
   get hungryAt(): number | undefined {
-    const able = !this.#stopping.signal.aborted && !this.#held && !this.#paused && this.#waitingBytes < LITTLE_BYTES
+    const able = !this.#stopping.signal.aborted && !this.#held && !this.paused && this.#waitingBytes < LITTLE_BYTES
     return able ? this.#position : undefined
   }
 
@@ -166,7 +170,14 @@ export class Lane {
     if (offset !== this.#position || this.#stopping.signal.aborted || this.#paused) return
     const bytes = Buffer.from(fetched.records) // of its own, so that it does not keep the whole answer in memory
     const where = `partition ${this.partition} of ${this.topic}`
-    const { records, nextOffset } = decodeRecordSet(bytes, offset, fetched.aborted, where)
+    let set: ReadSet
+    try {
+      set = decodeRecordSet(bytes, offset, fetched.aborted, where)
+    } catch (error) {
+      this.#tryAgainLater(error) // [readable]
+      return
+    }
+    const { records, nextOffset } = set
     this.#endOffset = fetched.highWatermark
     this.#position = nextOffset
     if (records.length > 0) {
@@ -177,6 +188,16 @@ export class Lane {
       this.#committed = nextOffset // [through]
       this.#untold = nextOffset
     }
+  }
+
+  #tryAgainLater(error: unknown): void {
+    this.#isUnreadable = true
+    this.#options.onError(error)
+    const again = () => {
+      this.#isUnreadable = false
+      this.#options.onHungry()
+    }
+    setTimeout(again, UNREADABLE_AGAIN_MS).unref()
   }
 
   /** What the group stands at is deleted, or was never there. Nothing that is there is skipped. */

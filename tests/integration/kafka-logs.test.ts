@@ -8,7 +8,7 @@ import { kafkaClient } from '../../adapters/kafka/client.ts'
 import type { Broker, ConsumeOptions, Consumer, StoredRecord } from '../../ports/broker.ts'
 import { SetupError } from '../../ports/errors.ts'
 import { startServices } from '../../services/start-services.ts'
-import { inTime, until } from '../conformance/deadline.ts'
+import { until } from '../conformance/deadline.ts'
 import { testServices } from '../support/services.ts'
 import { copy, everythingIn, newTopic, record, testBroker, text, untilRead } from './kafka-fixtures.ts'
 
@@ -148,27 +148,59 @@ test('a group that stands before what was deleted goes on with what is left, and
   assert.match(String(told[0]), /2 … 5 .* were deleted before group/)
 })
 
-test('gzip is read, and a record packed in another way ends its consumer with what to do', async (t) => {
+/** A record each: Snappy by a producer that is not ours. */
+async function producePacked(topic: string, partition: number, value: string, compression: number) {
   const { kafkaBrokers } = await testServices()
-  const broker = await testBroker(t)
-  const topic = await newTopic(broker)
   CompressionCodecs[CompressionTypes.Snappy] = () => ({
     compress: async (encoder: { buffer: Buffer }) => snappy(encoder.buffer),
     decompress: async (bytes: Buffer) => bytes,
   })
   const producer = kafkaClient({ brokers: kafkaBrokers, clientId: 'test' }).producer()
   await producer.connect()
-  const messages = [{ key: 'k', value: 'packed' }]
-  await producer.send({ topic, messages, compression: CompressionTypes.GZIP })
-  await producer.send({ topic, messages, compression: CompressionTypes.Snappy })
+  await producer.send({ topic, messages: [{ key: 'k', value, partition }], compression })
   await producer.disconnect()
-  assert.deepEqual((await broker.read(topic, 0, 0, 1)).map(text), ['packed'])
-  const { consumer } = await collect(broker, topic)
-  await assert.rejects(
-    inTime(consumer.ended, 'the end'),
-    (error) => error instanceof SetupError && error.code === 'unknown-codec' && error.message.includes(topic),
-  )
-  await assert.rejects(broker.read(topic, 0, 1, 1), SetupError)
+}
+
+test('gzip is read; a record packed in another way stops its partition alone, is told with what to do, and once it is gone the partition goes on', async (t) => {
+  const { kafkaBrokers } = await testServices()
+  const told: unknown[] = []
+  const broker = await testBroker(t, { onError: (error) => told.push(error) })
+  const topic = await newTopic(broker, { partitions: 2 })
+  await producePacked(topic, 0, 'packed', CompressionTypes.GZIP)
+  await producePacked(topic, 0, 'in the way', CompressionTypes.Snappy)
+  await broker.produce([record(topic, 'behind it', { partition: 0 })])
+  const { consumer, records } = await collect(broker, topic)
+  const isTold = (error: unknown) =>
+    error instanceof SetupError && error.code === 'unknown-codec' && error.message.includes(topic)
+  await until(() => told.some(isTold), 'the packing to be told')
+  await broker.produce([record(topic, 'neighbour', { partition: 1 })])
+  await until(() => records.length === 2, "the neighbour's record")
+  assert.deepEqual(records.map(text), ['packed', 'neighbour'])
+  await assert.rejects(broker.read(topic, 0, 1, 1), isTold)
+
+  const admin = kafkaClient({ brokers: kafkaBrokers, clientId: 'test' }).admin()
+  await admin.connect()
+  await admin.fetchTopicOffsets(topic) // or kafkajs does not know its leaders
+  await admin.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '2' }] })
+  await admin.disconnect()
+  await until(() => records.length === 3, 'the record behind it')
+  assert.equal(text(records[2]!), 'behind it')
+  await consumer.stop()
+})
+
+test('a tail passes a record that it cannot read, and tells it', async (t) => {
+  const told: unknown[] = []
+  const broker = await testBroker(t, { onError: (error) => told.push(error) })
+  const topic = await newTopic(broker)
+  const seen: string[] = []
+  await broker.tail(topic, 0, (r) => seen.push(text(r)))
+  await producePacked(topic, 0, 'in the way', CompressionTypes.Snappy)
+  await until(() => told.length > 0, 'the packing to be told')
+  await until(async () => {
+    await broker.produce([record(topic, 'behind it')])
+    return seen.length > 0
+  }, 'a record behind it')
+  assert.equal((told[0] as SetupError).code, 'unknown-codec')
 })
 
 /** A block with one literal, as Snappy's format has it for up to 60 bytes. */
