@@ -10,7 +10,7 @@ export interface AvroSchema {
 export interface SchemaRegistry {
   /** Idempotent. @throws SetupError 'incompatible-schema' naming the subject and the field. */
   register(subject: string, schema: AvroSchema): Promise<number>
-  /** @throws InvalidRecordError 'unknown-schema' when no such id exists. */
+  /** @throws InvalidRecordError 'unknown-schema' when no such id exists; RetryableError of that code while one may yet. */
   schemaById(id: number): Promise<AvroSchema>
   /** Earlier versions first. */
   versions(subject: string): Promise<readonly AvroSchema[]>

@@ -12,7 +12,7 @@ import type { Topic } from '../topics/topic.ts'
 export interface Codec {
   /** Registers the topic's schema on first use. @throws TypeError naming the field that does not fit; OutageError */
   encode<T>(topic: Topic<string, T>, value: T): Promise<Uint8Array>
-  /** @throws InvalidRecordError 'undecodable' | 'unknown-schema'; OutageError */
+  /** @throws InvalidRecordError 'undecodable' | 'unknown-schema'; RetryableError 'unknown-schema'; OutageError */
   decode<T>(topic: Topic<string, T>, bytes: Uint8Array): Promise<T>
 }
 

@@ -6,7 +6,7 @@ import type { OutputRecord, StoredRecord } from '../ports/broker.ts'
 import { InvalidRecordError, RetryableError } from '../ports/errors.ts'
 import type { Topic, TypedOutput } from '../topics/topic.ts'
 import type { Codec } from './codec.ts'
-import { DEAD_LETTER_SUFFIX, deadLetterCause, REDRIVE_HEADER } from './dead-letter.ts'
+import { DEAD_LETTER_SUFFIX, type DeadLetterCause, deadLetterCause, REDRIVE_HEADER } from './dead-letter.ts'
 import type { DeadLetter, InputRecord, Processor } from './define-processor.ts'
 
 export type Outcome =
@@ -63,15 +63,18 @@ async function handleDeadLetter<Deps>(
   const cause = deadLetterCause(stored.headers)
   const topic = processor.deadLettersOf?.find((candidate) => candidate.name === cause?.topic)
   if (cause === undefined || topic === undefined || processor.handleDeadLetter === undefined) return nothing
-  const value = stored.value === null ? undefined : await codec.decode(topic, stored.value).catch(unreadable)
+  const value = stored.value === null ? undefined : await codec.decode(topic, stored.value).catch(unreadable(cause))
   const letter: DeadLetter = { ...cause, key: stored.key, value, headers: stored.headers }
   await processor.handleDeadLetter(letter, deps)
   return { kind: 'done', outputs: [] }
 }
 
-/** A letter may be about bytes that nobody can read; a registry that is away is another matter. */
-function unreadable(error: unknown): undefined {
-  if (!(error instanceof InvalidRecordError)) throw error
+/** A letter may be about bytes that nobody can read, or that its stage waited for long enough; an outage is another matter. */
+function unreadable(cause: DeadLetterCause): (error: unknown) => undefined {
+  return (error) => {
+    const isCause = error instanceof RetryableError && error.code === cause.code
+    if (!(error instanceof InvalidRecordError) && !isCause) throw error
+  }
 }
 
 function topicOf<Deps>(processor: Processor<Deps>, name: string): Topic {

@@ -7,6 +7,8 @@
  *   [known]    a schema that was once seen is never asked for again, so what is known goes on while the registry is away
  *   [unknown]  an id that nobody has is asked for at most once a second (kafkajs/confluent-schema-registry#301: the
  *              library asks for it with every record); look-ups of one id at the same time are one (the library's)
+ *   [lag]      a follower of the registry may not know yet what its leader gave out: for the first seconds an unknown id
+ *              is worth another try, and only then condemns its record
  *   [word]     a record is condemned only on the registry's own word: its error code for an unknown schema, or a schema
  *              that is no Avro. A proxy's 404, an error, garbage and silence are outages
  *   [level]    a subject is BACKWARD_TRANSITIVE before its first version; a stricter level that stands there stays.
@@ -17,7 +19,7 @@
  */
 import { COMPATIBILITY, SchemaRegistry as Library, SchemaType } from '@kafkajs/confluent-schema-registry'
 import avro from 'avsc'
-import { CuestreamError, InvalidRecordError, SetupError } from '../../ports/errors.ts'
+import { CuestreamError, InvalidRecordError, RetryableError, SetupError } from '../../ports/errors.ts'
 import type { AvroSchema, SchemaRegistry } from '../../ports/schema-registry.ts'
 import { canonicalForm } from '../../schemas/compatibility.ts'
 import { assertReadsAll, canonicalFormOf } from '../schema-rules.ts'
@@ -34,11 +36,19 @@ export interface ConfluentRegistryOptions extends RegistryAddress {
 
 /** Between two look-ups of an id that nobody had. */
 const UNKNOWN_MS = 1000
+/** So long an unknown id may yet become known. [lag] */
+const LAG_MS = 5000
 /** The registry's codes (Confluent Schema Registry API reference). */
 const SUBJECT_NOT_FOUND = 40401
 const SCHEMA_NOT_FOUND = 40403
 /** What a refusal of a schema means, by status. */
 const refusals: Readonly<Record<number, string>> = { 409: 'incompatible-schema', 422: 'invalid-schema' }
+
+/** Times in ms. */
+interface Unknown {
+  readonly since: number
+  readonly askAgainAt: number
+}
 
 interface Version {
   readonly id: number
@@ -56,8 +66,8 @@ class ConfluentRegistry implements SchemaRegistry {
   readonly #now: () => number
   /** By id: the schema, or why it is none of ours. [known] */
   readonly #known: Recent<number, AvroSchema | InvalidRecordError>
-  /** Id → when it may be asked for again, ms. [unknown] */
-  readonly #unknown: Recent<number, number>
+  /** [unknown] */
+  readonly #unknown: Recent<number, Unknown>
 
   constructor({ timeoutMs = 10_000, now = Date.now, maxRemembered = 10_000, ...address }: ConfluentRegistryOptions) {
     this.#http = new RegistryHttp(address, timeoutMs)
@@ -88,7 +98,9 @@ class ConfluentRegistry implements SchemaRegistry {
     const known = this.#known.get(id)
     if (known instanceof InvalidRecordError) throw known
     if (known !== undefined) return known
-    if (!Number.isInteger(id) || id < 1 || this.#now() < (this.#unknown.get(id) ?? 0)) throw unknownSchema(id)
+    if (!Number.isInteger(id) || id < 1) throw noSchema(id)
+    const unknown = this.#unknown.get(id)
+    if (unknown !== undefined && this.#now() < unknown.askAgainAt) throw this.#stillUnknown(id, unknown)
     return this.#lookUp(id)
   }
 
@@ -112,14 +124,30 @@ class ConfluentRegistry implements SchemaRegistry {
       if (error instanceof CuestreamError) throw error
       if (error instanceof RegistryRefusal) {
         if (error.errorCode !== SCHEMA_NOT_FOUND) throw this.#http.outage(`the look-up of schema ${id}`, error)
-        this.#unknown.set(id, this.#now() + UNKNOWN_MS)
-        throw unknownSchema(id)
+        throw this.#stillUnknown(id, this.#noteUnknown(id))
       }
       // The answer was whole, and the schema in it is none that we can read. What stands under an id never changes.
       const unreadable = new InvalidRecordError('undecodable', `Schema ${id} cannot be read: ${quoted(error)}`)
       this.#known.set(id, unreadable)
       throw unreadable
     }
+  }
+
+  #noteUnknown(id: number): Unknown {
+    const now = this.#now()
+    const before = this.#unknown.get(id)
+    // What nobody has asked for meanwhile may be another, new schema.
+    const since = before !== undefined && now < before.askAgainAt + LAG_MS ? before.since : now
+    const unknown = { since, askAgainAt: now + UNKNOWN_MS }
+    this.#unknown.set(id, unknown)
+    return unknown
+  }
+
+  /** [lag] */
+  #stillUnknown(id: number, { since }: Unknown): RetryableError | InvalidRecordError {
+    if (this.#now() - since >= LAG_MS) return noSchema(id)
+    const message = `The schema registry at ${this.#http.host} does not know schema ${id} yet`
+    return new RetryableError('unknown-schema', message, { retryAfterMs: UNKNOWN_MS })
   }
 
   /** Earlier first. */
@@ -187,6 +215,8 @@ class ConfluentRegistry implements SchemaRegistry {
       const message = `Cannot ${what}: ${error.message}; give the topic a subject of its own`
       return new SetupError('incompatible-schema', message, { cause: error })
     }
+    // It lists a version and does not know it. [lag]
+    if (error instanceof RetryableError && error.code === 'unknown-schema') return this.#http.outage(`“${what}”`, error)
     return error instanceof CuestreamError ? error : this.#http.outage(`“${what}”`, error as Error)
   }
 }
@@ -208,7 +238,7 @@ function libraryOver(http: RegistryHttp): Library {
   return new Library({ host: http.host, middlewares: [transport] })
 }
 
-function unknownSchema(id: number): InvalidRecordError {
+function noSchema(id: number): InvalidRecordError {
   return new InvalidRecordError('unknown-schema', `no schema has the id ${id}`)
 }
 

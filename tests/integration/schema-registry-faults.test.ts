@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { after, describe, test } from 'node:test'
 import { openConfluentRegistry } from '../../adapters/confluent/schema-registry.ts'
-import { InvalidRecordError, OutageError, SetupError } from '../../ports/errors.ts'
+import { CuestreamError, InvalidRecordError, OutageError, RetryableError, SetupError } from '../../ports/errors.ts'
 import type { SchemaRegistry } from '../../ports/schema-registry.ts'
 import { createCodec } from '../../runtime/codec.ts'
 import { uploadsRemoved } from '../../topics/topics.ts'
@@ -23,7 +23,7 @@ describe('the schema registry', { timeout: 120_000 }, () => {
     let nowMs = 0
     const registry = openConfluentRegistry({ url: proxy.url, now: () => nowMs })
     const lookUps = () => proxy.asked.filter((asked) => asked.includes('/schemas/ids/')).length
-    const isUnknown = (error: unknown) => error instanceof InvalidRecordError && error.code === 'unknown-schema'
+    const isUnknown = (error: unknown) => error instanceof CuestreamError && error.code === 'unknown-schema'
     const badRecords = async (count: number) => {
       const together = Array.from({ length: count }, () => registry.schemaById(NOBODYS_ID))
       for (const { reason } of (await Promise.allSettled(together)) as PromiseRejectedResult[])
@@ -40,6 +40,46 @@ describe('the schema registry', { timeout: 120_000 }, () => {
     assert.equal(lookUps(), 2)
     await assert.rejects(registry.schemaById(NOBODYS_ID + 1), isUnknown)
     assert.equal(lookUps(), 3)
+  })
+
+  test('a schema that a follower of the registry does not know yet is worth another try, and condemned after five seconds', async () => {
+    const proxy = await httpProxy()
+    const clock = { nowMs: 0 }
+    const registry = openConfluentRegistry({ url: proxy.url, now: () => clock.nowMs })
+    const isWorthAnother = (error: unknown) =>
+      error instanceof RetryableError && !(error instanceof OutageError) && error.code === 'unknown-schema'
+    const isCondemned = (error: unknown) => error instanceof InvalidRecordError && error.code === 'unknown-schema'
+    const id = await registered()
+    const behind = (response: ServerResponse) =>
+      response.writeHead(404).end('{"error_code":40403,"message":"not here"}')
+    proxy.answer = behind
+    for (const nowMs of [0, 10, 1000, 4999]) {
+      clock.nowMs = nowMs
+      await assert.rejects(registry.schemaById(id), isWorthAnother)
+    }
+    proxy.answer = undefined
+    clock.nowMs = 6000
+    assert.equal((await registry.schemaById(id)).type, 'record')
+    for (const nowMs of [10_000, 11_000, 12_000, 13_000, 14_000]) {
+      clock.nowMs = nowMs
+      await assert.rejects(registry.schemaById(NOBODYS_ID), isWorthAnother)
+    }
+    clock.nowMs = 15_000
+    await assert.rejects(registry.schemaById(NOBODYS_ID), isCondemned)
+    clock.nowMs = 60_000 // much later the same id may be a new schema
+    await assert.rejects(registry.schemaById(NOBODYS_ID), isWorthAnother)
+  })
+
+  test('a version that is listed and not known yet is an outage for who registers', async () => {
+    const proxy = await httpProxy()
+    const subject = newSubject()
+    await openConfluentRegistry({ url: schemaRegistryUrl }).register(subject, track(`f${randomUUID().slice(0, 8)}`))
+    const registry = openConfluentRegistry({ url: proxy.url })
+    proxy.before = async (asked) => {
+      if (!asked.includes('/schemas/ids/')) return
+      proxy.answer = (response) => response.writeHead(404).end('{"error_code":40403,"message":"not here"}')
+    }
+    await assertOutage(registry.versions(subject))
   })
 
   test('a schema that is known is never asked for again, and look-ups of one id at the same time are one', async () => {
@@ -243,7 +283,7 @@ interface HttpProxy {
   readonly asked: string[]
   /** Answers in place of the registry. */
   answer: ((response: ServerResponse) => void) | undefined
-  /** Waited for before a request goes on to the registry. */
+  /** Waited for before a request is answered, or goes on to the registry. */
   before: ((asked: string) => Promise<void>) | undefined
   /** Asked of each request. */
   authorization: string | undefined
@@ -270,11 +310,11 @@ async function httpProxy(): Promise<HttpProxy> {
     const asked = `${request.method} ${request.url}`
     proxy.asked.push(asked)
     const body = Buffer.concat(await request.toArray())
+    await proxy.before?.(asked)
     if (proxy.answer !== undefined) return proxy.answer(response)
     if (proxy.authorization !== undefined && request.headers.authorization !== proxy.authorization) {
       return void response.writeHead(401).end('{"error_code":40101,"message":"who are you"}')
     }
-    await proxy.before?.(asked)
     const { method = 'GET' } = request
     const answer = await fetch(`${origin}${request.url}`, { method, headers, ...(body.length > 0 && { body }) })
     response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? 'text/plain' })

@@ -4,7 +4,7 @@ import { after, describe, test } from 'node:test'
 import { openConfluentRegistry } from '../../../adapters/confluent/schema-registry.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import type { StoredRecord } from '../../../ports/broker.ts'
-import { InvalidRecordError, OutageError, SetupError } from '../../../ports/errors.ts'
+import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../../ports/errors.ts'
 import type { SchemaRegistry } from '../../../ports/schema-registry.ts'
 import { createCodec } from '../../../runtime/codec.ts'
 import { deadLetterRecord } from '../../../runtime/dead-letter.ts'
@@ -84,9 +84,9 @@ describe('while the schema registry is away', () => {
   })
 
   test('a dead letter waits with its value; only bytes that nobody can read come without one', async () => {
-    const letterOf = async (value?: Uint8Array): Promise<StoredRecord> => {
+    const letterOf = async (value?: Uint8Array, code = 'bad'): Promise<StoredRecord> => {
       const original = await record(value)
-      const failure = { stage: 'x', error: new InvalidRecordError('bad', 'bad'), attempts: 1, at: 1 }
+      const failure = { stage: 'x', error: new InvalidRecordError(code, code), attempts: 1, at: 1 }
       const { topic, headers = {} } = deadLetterRecord(original, failure)
       return { ...original, topic, headers }
     }
@@ -95,9 +95,15 @@ describe('while the schema registry is away', () => {
     assert.equal(letters.length, 0)
     await outcome(await letterOf(), here, letters)
     await outcome(await letterOf(Buffer.from('no Avro')), here, letters)
+    const unknown = async () => {
+      throw new RetryableError('unknown-schema', 'It does not know it yet')
+    }
+    const behind: SchemaRegistry = { ...readsOnly, schemaById: unknown }
+    assert.equal((await outcome(await letterOf(), behind, letters)).kind, 'retry')
+    await outcome(await letterOf(undefined, 'unknown-schema'), behind, letters)
     assert.deepEqual(
       letters.map((letter) => letter && { ...letter }),
-      [removed, undefined],
+      [removed, undefined, undefined],
     )
   })
 
