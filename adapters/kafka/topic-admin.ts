@@ -162,6 +162,11 @@ async function told<T>(what: string, call: Promise<T>): Promise<T> {
 /** kafkajs wraps what it gave up on, and the refusals of several topics at once; that one exists is none. */
 function faultOf(what: string, error: unknown): Error {
   const refused = error instanceof KafkaJSAggregateError ? error.errors.find(isRefusal) : undefined
+  if (refused !== undefined && typeOf(refused) === 'INVALID_REPLICATION_FACTOR') {
+    const message = `Kafka: ${what} ${refused.topic}: fewer brokers are up than it is to have replicas`
+    const advice = 'wait until all are up, or set kafkaReplication to what the cluster has'
+    return new SetupError('too-few-brokers', `${message}; ${advice}`, { cause: refused })
+  }
   if (refused !== undefined) return translated(`${what} ${refused.topic}`, refused)
   return translated(what, error instanceof KafkaJSNumberOfRetriesExceeded ? error.cause : error)
 }
