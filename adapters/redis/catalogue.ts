@@ -10,7 +10,7 @@
  *   catalogue:release         the one that serves
  *   catalogue:filled          generations of the projection that were filled once
  *   catalogue:generation      random id of this content; gone with it when the store is wiped
- *   catalogue:run             of the server, as it names itself (server-memory.ts)
+ *   catalogue:run, writes, base, history, ended   whether the server still has every write (server-memory.ts)
  *
  * redis-om's repositories say what a document is and read it. Its `save` writes the whole of a document over what another
  * process wrote meanwhile, so writes are commands on the same client: a section is one field of a hash, put with its id in
@@ -36,7 +36,7 @@ import { checkId, checkPage, decodeFeatures, encodeFeatures, isId, uploadStatus 
 import { DEFAULT_KEY_PREFIX, type RedisOptions } from './connection.ts'
 import { type OmClient, type OmRedis, openOmClient, sendOn } from './om-client.ts'
 import { checkKeepsKeys } from './server-checks.ts'
-import { OncePerConnection, standingGeneration } from './server-memory.ts'
+import { OncePerConnection, SeenWrites, standingGeneration } from './server-memory.ts'
 
 type Kind = 'tracks' | 'videos' | 'uploads'
 type Hash = Record<string, string>
@@ -63,6 +63,7 @@ class RedisCatalogue implements Catalogue {
   readonly #prefix: string
   readonly #repositories: Readonly<Record<Kind, Repository>>
   readonly #memory: OncePerConnection<OmRedis>
+  readonly #seen = new SeenWrites()
   readonly #close: () => Promise<void>
   readonly #keyPrefix: string
   /** The generation that generation() gave last. */
@@ -262,7 +263,7 @@ class RedisCatalogue implements Catalogue {
   }
 
   #standing(client: OmRedis): Promise<string> {
-    return standingGeneration(sendOn(client), { generation: this.#generationKey, run: `${this.#prefix}run` })
+    return standingGeneration(sendOn(client), this.#prefix, this.#seen)
   }
 
   /** Carries out a transaction. @returns the generation that it was carried out in */
@@ -275,7 +276,14 @@ class RedisCatalogue implements Catalogue {
     const named = this.#named
     const written = await this.#om.ask(async (client) => {
       await this.#memory.check(client)
-      return work(client)
+      const writes = `${this.#prefix}writes`
+      const [generation, , counted] = await Promise.all([
+        work(client),
+        client.incr(writes),
+        client.mGet([`${this.#prefix}history`, writes]),
+      ])
+      this.#seen.note(counted)
+      return generation
     })
     if (named === undefined || named === written) return
     throw new SetupError(

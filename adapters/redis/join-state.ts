@@ -2,7 +2,7 @@
  * JoinState in Redis. Keys, after the prefix:
  *
  *   joins:generation         random id of this content; gone with it when the store is wiped
- *   joins:run                of the server, as it names itself (server-memory.ts)
+ *   joins:run, writes, base, history   whether the server still has every write (server-memory.ts)
  *   joins:<g>:parts:<id>     part → bytes, of generation g
  *   joins:<g>:touched:<n>    ids that hold n parts, by when they were touched last (Unix epoch, ms): what is incomplete is
  *                            counted, and what is stale is found, without looking at the rest
@@ -14,13 +14,13 @@
  * down since may be compacted away. To expire what is old is right in any generation.
  *
  * The scripts make their keys themselves, so one server must hold them all; it must not evict keys (the catalogue, on the
- * same server, looks at that), and what it keeps through a crash of its machine is its own setting (appendfsync).
+ * same server, looks at that).
  */
 import type { Redis } from 'ioredis'
 import { SetupError } from '../../ports/errors.ts'
 import type { JoinState } from '../../ports/join-state.ts'
 import { asked, sendOn } from './connection.ts'
-import { OncePerConnection, standingGeneration } from './server-memory.ts'
+import { OncePerConnection, SeenWrites, standingGeneration } from './server-memory.ts'
 
 const ENDED = 'GENERATIONENDED'
 /** Ids of one round of `expire`: a script holds up all other clients while it runs. */
@@ -76,8 +76,8 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
   const key = (name: string) => `${keyPrefix}joins:${name}`
   const commands = redis as unknown as Record<string, (...args: (string | number | Buffer)[]) => Promise<unknown>>
   for (const [name, lua] of Object.entries(scripts)) redis.defineCommand(`joins_${name}`, { numberOfKeys: 0, lua })
-  const keys = { generation: key('generation'), run: key('run'), ended: key('ended') }
-  const standing = () => standingGeneration(sendOn(redis), keys)
+  const seen = new SeenWrites()
+  const standing = () => standingGeneration(sendOn(redis), key(''), seen)
   const memory = new OncePerConnection(standing)
   let current: string | undefined
   let isSweeping = false
@@ -93,7 +93,7 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
     if (isSweeping) return
     isSweeping = true
     try {
-      const ended = await asked(redis.smembers(keys.ended))
+      const ended = await asked(redis.smembers(key('ended')))
       if (ended.length > 0) await unlinkKeysOf(ended)
     } finally {
       isSweeping = false
@@ -111,7 +111,7 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
       if (left.length > 0) await asked(redis.unlink(left))
       cursor = next
     } while (cursor !== '0')
-    await asked(redis.srem(keys.ended, ...ended))
+    await asked(redis.srem(key('ended'), ...ended))
   }
 
   const run = (name: keyof typeof scripts, ...args: (string | number | Buffer)[]) =>
@@ -122,7 +122,13 @@ export function openRedisJoinState({ redis, keyPrefix }: { redis: Redis; keyPref
     const written = current ?? (await generation())
     await memory.check(redis.stream)
     try {
-      return await run(name, written, ...args)
+      const [reply, , counted] = await Promise.all([
+        run(name, written, ...args),
+        asked(redis.incr(key('writes'))),
+        asked(redis.mget(key('history'), key('writes'))),
+      ])
+      seen.note(counted)
+      return reply
     } catch (error) {
       if (!(error instanceof Error) || !error.message.startsWith(ENDED)) throw error
       throw new SetupError(

@@ -1,6 +1,14 @@
 /**
- * Whether a server still has what it acknowledged. One that restarts without every write in a file (appendonly no) comes
- * back as it was at its last snapshot, and lacks the rest in silence: what it holds then is another generation.
+ * Whether a server still has what it acknowledged; what it holds is another generation where it may not.
+ *
+ *   [snapshot]  one that restarts without every write in a file (appendonly no) comes back as it was at its last snapshot
+ *   [counted]   writes are counted. A server that comes back, or takes the place of another, with fewer than a client has
+ *               seen has lost some: of the last moment (appendfsync everysec), or what had not reached a replica. Where no
+ *               process outlived the server nobody knows
+ *
+ * Keys of a store, each after its prefix; `history` names what the count counts on, another one once writes were lost:
+ *
+ *   run, writes, base, history    the server's run, the count, what it was when this run began, random
  */
 import { randomUUID } from 'node:crypto'
 import type { SendCommand } from './connection.ts'
@@ -18,34 +26,73 @@ export async function serverRun(send: SendCommand): Promise<ServerRun> {
   return { id: value('run_id'), keepsWrites: value('aof_enabled') === '1' }
 }
 
-/** Keys of a store whose content is one generation. */
-export interface GenerationKeys {
-  /** Random id of the content; gone with it when the store is wiped. */
-  readonly generation: string
-  /** The server's run that the generation was last seen in. */
-  readonly run: string
-  /** Generations that ended and whose keys are to be unlinked; absent where keys do not name theirs. */
-  readonly ended?: string
+/** What a client saw of a store last. */
+export class SeenWrites {
+  #history = ''
+  #writes = '0'
+  #run = ''
+
+  /** @param reply of MGET history writes, asked after a write on the same connection. */
+  note(reply: unknown): void {
+    const [history, writes] = reply as (string | null)[]
+    this.#history = history ?? ''
+    this.#writes = writes ?? '0'
+  }
+
+  noteRun({ id }: ServerRun): void {
+    this.#run = id
+  }
+
+  /** What FORGOT is told. */
+  words({ id, keepsWrites }: ServerRun): string[] {
+    return [id, keepsWrites ? '1' : '0', this.#run, this.#history, this.#writes]
+  }
 }
 
-/** KEYS as GenerationKeys. ARGV[1] = id of a new generation, [2] = the server's run, [3] = '1' if it keeps every write. */
-const STANDING = `
-local generation, run = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
-local forgot = generation and run ~= ARGV[2] and not (run and ARGV[3] == '1')
-if forgot and KEYS[3] then redis.call('SADD', KEYS[3], generation) end
-if forgot or not generation then
-  generation = ARGV[1]
-  redis.call('SET', KEYS[1], generation)
+/** Counts a write; `key` makes a key of the store. */
+export const COUNT_WRITE = `redis.call('INCR', key('writes'))`
+
+/** Lua: forgot(first) notes the run and says whether writes are lost. ARGV[first …] = words(), ARGV[first - 1] = a new id. */
+export const FORGOT = `
+local function forgot(first)
+  local run, keeps, seenIn, history, writes = unpack(ARGV, first, first + 4)
+  local lastRun, current = redis.call('GET', key('run')), redis.call('GET', key('history'))
+  local lost = false
+  if lastRun ~= run then
+    redis.call('SET', key('run'), run)
+    redis.call('SET', key('base'), redis.call('GET', key('writes')) or '0')
+    lost = lastRun and keeps ~= '1'
+  end
+  if current and current == history and seenIn ~= run then
+    lost = lost or tonumber(writes) > tonumber(redis.call('GET', key('base')) or writes)
+  end
+  if lost or not current then redis.call('SET', key('history'), ARGV[first - 1]) end
+  return lost
 end
-if run ~= ARGV[2] then redis.call('SET', KEYS[2], ARGV[2]) end
+`
+
+/** ARGV[1] = prefix of the store, [2] = id of a new generation, [3 …] = words(). */
+const STANDING = `
+local function key(name) return ARGV[1] .. name end
+${FORGOT}
+local generation, isNamed = redis.call('GET', key('generation')), redis.call('EXISTS', key('run')) == 1
+local lost = forgot(3) or (generation and not isNamed)
+if generation and lost then redis.call('SADD', key('ended'), generation) end
+if lost or not generation then
+  generation = ARGV[2]
+  redis.call('SET', key('generation'), generation)
+end
 return generation`
 
-/** @returns the generation that stands. Another one begins where there is none, or where writes may be lost. */
-export async function standingGeneration(send: SendCommand, keys: GenerationKeys): Promise<string> {
-  const { id, keepsWrites } = await serverRun(send)
-  const names = [keys.generation, keys.run, ...(keys.ended === undefined ? [] : [keys.ended])]
-  const given = [randomUUID(), id, keepsWrites ? '1' : '0']
-  return String(await send('EVAL', STANDING, String(names.length), ...names, ...given))
+/**
+ * @param prefix of the store; its generation lies under `generation`, those that ended under `ended`.
+ * @returns the generation that stands. Another one begins where there is none, or where writes may be lost.
+ */
+export async function standingGeneration(send: SendCommand, prefix: string, seen: SeenWrites): Promise<string> {
+  const run = await serverRun(send)
+  const generation = await send('EVAL', STANDING, '0', prefix, randomUUID(), ...seen.words(run))
+  seen.noteRun(run)
+  return String(generation)
 }
 
 /** Looks at each connection once, before it is used; again where that failed. */

@@ -2,7 +2,7 @@
  * What must happen in one step on the server, as Lua scripts; and the keys that they share (prefix left out):
  *
  *   index:generation          id of the generation that serves
- *   index:run                 of the server, as it names itself
+ *   index:run, writes, base, history   whether the server still has every write (server-memory.ts)
  *   index:rebuild             generation under construction, and until when (server's ms) its process is taken for alive
  *   index:names:<generation>  <kind>/<release> → '<uid> <dims>'
  *   index:rows                uid → number of rows
@@ -20,6 +20,7 @@
  * Keys are made inside the scripts: they run on one server that holds them all (sharded-vector-index.ts stands above it).
  */
 import { createHash } from 'node:crypto'
+import { COUNT_WRITE, FORGOT } from './server-memory.ts'
 
 /** Replies of the scripts that are no result; the first word of an error reply. */
 export const ENDED = 'GENERATIONENDED'
@@ -76,6 +77,7 @@ if not entry then return redis.error_reply('${UNKNOWN} ' .. ARGV[3]) end
 if entry ~= ARGV[4] then return redis.error_reply('${CHANGED} ' .. entry) end
 local uid = uidOf(entry)
 local function rowKey(id) return prefix .. 'row:' .. uid .. ':' .. id end
+${COUNT_WRITE}
 `
 
 export const scripts = {
@@ -87,12 +89,10 @@ if serving == '' then
 end
 return { serving, building }`),
 
-  /** ARGV[3] = id of a new generation, [4] = the server's run, [5] = '1' if every write goes to a file. */
+  /** ARGV[3] = id of a new generation, [4 …] = words() of SeenWrites. */
   remember: script(`
-local run = redis.call('GET', key('run'))
-if run == ARGV[4] then return 0 end
-redis.call('SET', key('run'), ARGV[4])
-if not run or ARGV[5] == '1' then return 0 end
+${FORGOT}
+if not forgot(4) then return 0 end
 for _, id in ipairs({ serving, building }) do
   if id ~= '' then redis.call('ZADD', key('ended'), now(), id) end
 end
@@ -140,6 +140,7 @@ redis.call('FT.CREATE', ft, 'ON', 'HASH', 'PREFIX', '1', row, 'SKIPINITIALSCAN',
 if generation == serving then redis.call('FT.ALIASUPDATE', prefix .. 'serving:' .. ARGV[3], ft) end
 entry = ARGV[4] .. ' ' .. ARGV[5]
 redis.call('HSET', key('names:' .. generation), ARGV[3], entry)
+${COUNT_WRITE}
 return entry`),
 
   /** ARGV[5 …] = numeric fields that rows are about to have. No row holds one yet, so there is nothing to scan for it. */
@@ -196,6 +197,7 @@ local entry = entryOf(ARGV[3])
 if not entry then return 0 end
 if generation == serving then dropAlias(ARGV[3]) end
 forget(ARGV[3], entry)
+${COUNT_WRITE}
 return 1`),
 
   /** ARGV[3] = id of the new generation, [4] = how long its process may be silent, ms. One that was silent longer ends. */
@@ -230,6 +232,7 @@ end
 redis.call('SET', key('generation'), wanted)
 redis.call('DEL', key('rebuild'))
 redis.call('ZADD', key('ended'), now() + ARGV[3], serving)
+${COUNT_WRITE}
 return 1`),
 
   /** Ends a generation that does not serve, the one under construction too. */

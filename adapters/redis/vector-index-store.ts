@@ -12,7 +12,7 @@ import {
   type RedisOptions,
   sendOn,
 } from './connection.ts'
-import { OncePerConnection, serverRun } from './server-memory.ts'
+import { OncePerConnection, SeenWrites, serverRun } from './server-memory.ts'
 import { engineError, startsWith } from './vector-index-errors.ts'
 import { type Script, scripts } from './vector-index-scripts.ts'
 import { checkServer, failOnTimeout } from './vector-index-server.ts'
@@ -31,6 +31,7 @@ export class VectorIndexStore {
   readonly #onError: (error: Error) => void
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #memory = new OncePerConnection(() => this.#checkMemory())
+  readonly #seen = new SeenWrites()
   /** FT indexes that were seen to have all rows since the connection was made. */
   readonly #whole = new Set<string>()
   #sweeping: Promise<void> = Promise.resolve()
@@ -72,15 +73,22 @@ export class VectorIndexStore {
   /** All that is queued must be idempotent. A command that failed leaves its error, as the ports know it, in its place. */
   async pipelined(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {
     await this.#memory.check(this.redis.stream)
-    return this.#send(queue)
+    const replies = await this.#send((pipeline) => {
+      queue(pipeline)
+      pipeline.mget(`${this.prefix}index:history`, `${this.prefix}index:writes`)
+    })
+    const seen = replies.pop()
+    if (!(seen instanceof Error)) this.#seen.note(seen)
+    return replies
   }
 
-  /** A server that began again without every write in a file may have forgotten the last: what it holds has ended. */
+  /** What a server holds that may have forgotten writes has ended. */
   async #checkMemory(): Promise<void> {
-    const { id, keepsWrites } = await serverRun(sendOn(this.redis))
-    const given = [newId(), id, keepsWrites ? '1' : '0']
+    const run = await serverRun(sendOn(this.redis))
+    const given = [newId(), ...this.#seen.words(run)]
     const [reply] = await this.#send((pipeline) => this.queue(pipeline, scripts.remember, SERVING, ...given))
     if (reply instanceof Error) throw reply
+    this.#seen.noteRun(run)
   }
 
   async #send(queue: (pipeline: ChainableCommander) => void): Promise<unknown[]> {

@@ -12,8 +12,8 @@
  *                replaced or wiped, its writes throw until it is named anew. A handle that named none follows
  *   [whole]      an engine that runs out of time gives an error, never fewer rows (ON_TIMEOUT fail, looked at by every
  *                search), and a search of the graph that comes back short is asked again exactly
- *   [memory]     a server that restarts without every write in a file (appendonly no) begins a new generation, as a wiped
- *                one does: its last snapshot would lack rows in silence
+ *   [memory]     a server that may have lost writes begins a new generation, as a wiped one does, for it would lack rows in
+ *                silence: one that restarts from a snapshot (appendonly no), or with fewer writes than somebody has seen
  *   [background] rows of what was dropped are unlinked in chunks, by whoever opens the store next if this process dies
  *
  * Nothing of an upsert is written when its rows are refused; one that an outage cuts short is done again by its caller.

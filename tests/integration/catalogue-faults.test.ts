@@ -16,7 +16,7 @@ import { inTime } from '../conformance/deadline.ts'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
 import { tlsFront } from '../support/tls-front.ts'
 import { until } from '../support/until.ts'
-import { NO_PROCESS, otherServer, SNAPSHOTS } from './redis-fixtures.ts'
+import { EVERY_WRITE, NO_PROCESS, otherServer, SNAPSHOTS } from './redis-fixtures.ts'
 
 const services = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
 const { redis: server, redisUrl } = services
@@ -308,6 +308,29 @@ test('a server that came back with an old snapshot has another generation of the
   assert.notEqual(next, before)
   assert.equal(await (await opened({ url: forgetful.url })).generation(), next)
   await catalogue.recordTakedown('next', 1)
+})
+
+test('a server that came back without its last writes has another generation of the catalogue, and one that lost none the same', async (t) => {
+  const other = await otherServer(server, EVERY_WRITE)
+  if (other === undefined) return t.skip(NO_PROCESS)
+  const catalogue = await opened({ url: other.url })
+  const before = await catalogue.generation()
+  await catalogue.recordTakedown('kept', 1)
+  await other.restart()
+  const again = () =>
+    catalogue.putTrack('kept', {}).then(
+      () => true,
+      (error) => isEnd(error) && assert.fail(error),
+    )
+  await until('it answers', again)
+  assert.equal(await catalogue.generation(), before)
+  const bytes = other.fileBytes()
+  await catalogue.recordTakedown('lost', 1)
+  await other.restartAt(bytes)
+  await until('it is noticed', () =>
+    catalogue.recordTakedown('next', 1).then(() => assert.fail('it was written beside what is not whole'), isEnd),
+  )
+  assert.notEqual(await catalogue.generation(), before)
 })
 
 test('credentials are never in an error, and wrong ones are a matter of setup', async () => {

@@ -1,7 +1,8 @@
 /** Redis servers of a test beside those of the ladder: the same program with other settings. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync, statSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
 import { after } from 'node:test'
 import { Redis } from 'ioredis'
 import { freePort } from '../../services/ports.ts'
@@ -13,6 +14,8 @@ export const NO_PROCESS = 'the server is not a process of this machine'
 
 /** For a server that comes back with its last snapshot. */
 export const SNAPSHOTS = ['--save', '3600 1']
+/** For a server that comes back with every write. */
+export const EVERY_WRITE = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 export interface OtherServer {
   readonly url: string
@@ -20,6 +23,10 @@ export interface OtherServer {
   save(): Promise<void>
   /** By SIGKILL. */
   restart(): Promise<void>
+  /** Bytes of the file of every write. */
+  fileBytes(): number
+  /** As `restart`, and what was written to the file since is lost, as when the machine loses power. */
+  restartAt(fileBytes: number): Promise<void>
 }
 
 /** Settings that load the Query Engine of the server at `url`. */
@@ -40,7 +47,12 @@ export async function otherServer(
   const program = readlinkSync(`/proc/${pid}/exe`)
   const port = await freePort()
   const url = `redis://127.0.0.1:${port}`
-  const common = ['--bind', '127.0.0.1', '--port', String(port), '--dir', temporaryFolder(), '--save', '']
+  const folder = temporaryFolder()
+  const common = ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', '']
+  const file = () => {
+    const appended = join(folder, 'appendonlydir')
+    return join(appended, readdirSync(appended).find((name) => name.endsWith('.incr.aof'))!)
+  }
   let child: ChildProcess
   const start = async () => {
     child = spawn(program, [...common, ...settings], { stdio: 'ignore' })
@@ -67,5 +79,11 @@ export async function otherServer(
       redis.disconnect()
     },
     restart: () => kill().then(start),
+    fileBytes: () => statSync(file()).size,
+    async restartAt(fileBytes) {
+      await kill()
+      truncateSync(file(), fileBytes)
+      await start()
+    },
   }
 }

@@ -15,7 +15,7 @@ import { MAX_OFFSET } from '../../processors/answer-recommendations/cursor.ts'
 import { startServices } from '../../services/start-services.ts'
 import { until } from '../support/until.ts'
 import { clusteredVectors } from '../support/vectors.ts'
-import { engineOf, NO_PROCESS, otherServer } from './redis-fixtures.ts'
+import { EVERY_WRITE, engineOf, NO_PROCESS, otherServer } from './redis-fixtures.ts'
 
 const services = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
 const { redis: server, redisUrl: url } = services
@@ -334,6 +334,36 @@ test('a server that lost rows since its last snapshot has another generation, fo
   assert.equal(await (await opened({ url: forgetful.url })).generation(), after)
   assert.deepEqual(await index.indexes(), [])
 })
+
+test('a server that came back without its last writes has another generation, and one that lost none has the same', async (t) => {
+  const other = await otherServer(server, [...EVERY_WRITE, ...(await engineOf(url))])
+  if (other === undefined) return t.skip(NO_PROCESS)
+  const [index, reader] = [await withRows([row('a', turned(0))], { url: other.url }), await opened({ url: other.url })]
+  const before = await index.generation()
+  await other.restart()
+  await until('it answers', () => index.upsert(music, [row('b', turned(0))]).then(() => true, whileOutage))
+  assert.equal(await index.generation(), before)
+  assert.deepEqual(await idsIn(reader), ['a', 'b'])
+  const bytes = other.fileBytes()
+  await index.upsert(music, [row('lost', turned(0))])
+  await other.restartAt(bytes)
+  await until('the reader is served', () => idsIn(reader).catch(whileOutage)) // it has seen nothing of what is lost
+  await until('it is noticed', () =>
+    index.upsert(music, [row('next', turned(0))]).then(
+      () => assert.fail('it was written beside rows that are not all'),
+      (error) => isSetup('generation-ended')(error),
+    ),
+  )
+  const after = await index.generation()
+  assert.notEqual(after, before)
+  assert.equal(await (await opened({ url: other.url })).generation(), after)
+  assert.equal(await index.generation(), after, 'another handle ends it no second time')
+})
+
+function whileOutage(error: unknown): false {
+  if (isOutage(error)) return false
+  throw error
+}
 
 test('an index of the engine that was dropped by hand keeps nothing from being dropped, switched or freed', async () => {
   const index = await withRows([row('a', turned(0))])
