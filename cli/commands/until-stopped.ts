@@ -1,6 +1,7 @@
 /**
  * Runs `work` until it is done, or until SIGINT, SIGTERM or a failure ends it sooner: `stopping` is aborted then, and the
- * caller closes what it opened. A second signal ends the process at once.
+ * caller closes what it opened. A second signal ends the process at once, and one that has not ended half a minute after
+ * the first says what it still holds and ends.
  */
 export async function untilStopped(
   failed: Promise<never>,
@@ -12,6 +13,7 @@ export async function untilStopped(
     stop = () => {
       process.once('SIGINT', () => process.exit(130))
       process.once('SIGTERM', () => process.exit(143))
+      setTimeout(giveUp, ENDS_WITHIN_MS).unref()
       resolve()
     }
     process.once('SIGINT', stop)
@@ -26,6 +28,14 @@ export async function untilStopped(
     process.removeListener('SIGINT', stop)
     process.removeListener('SIGTERM', stop)
   }
+}
+
+const ENDS_WITHIN_MS = 30_000
+
+function giveUp(): void {
+  const held = [...new Set(process.getActiveResourcesInfo())].join(', ')
+  process.stderr.write(`Not closed ${ENDS_WITHIN_MS / 1_000} s after the signal: ended as it is (it holds ${held}).\n`)
+  process.exit(1)
 }
 
 const forever = () => new Promise<void>(() => {})
