@@ -409,7 +409,7 @@ export class Lane {
     }
     assertOurs()
     const deadline = within(deliveryTimeoutMs)
-    const prepared = await directory.prepare(outputs, deadline)
+    const prepared = await this.#inTime(directory.prepare(outputs, deadline), deadline)
     const offset = nextOffset === last + 1 ? this.#throughFrom(last) : nextOffset
     if (!this.#atomic) {
       const parts = groupedByPartition(prepared).flatMap(batchesOf) // each by itself: no transaction
@@ -439,18 +439,19 @@ export class Lane {
   }
 
   /** @throws OutageError; FencedError when the partition is taken away meanwhile */
-  async #inTime(ready: Promise<void>, deadline: number): Promise<void> {
+  async #inTime<T>(work: Promise<T>, deadline: number): Promise<T> {
     const { signal } = this.#revoked
     let giveUp!: () => void
-    const late = new Promise<void>((resolve) => {
-      giveUp = resolve
+    const late = new Promise<undefined>((resolve) => {
+      giveUp = () => resolve(undefined)
     })
     const timer = setTimeout(giveUp, Math.max(0, deadline - performance.now()))
     signal.addEventListener('abort', giveUp)
     try {
-      const outcome = await Promise.race([ready.then(() => 'ready'), late])
+      const outcome = await Promise.race([work.then((value) => ({ value })), late])
       signal.throwIfAborted()
-      if (outcome !== 'ready') throw new OutageError('kafka-away', `Group ${this.#group} could not be reached in time`)
+      if (outcome !== undefined) return outcome.value
+      throw new OutageError('kafka-away', `Group ${this.#group} could not be reached in time`)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', giveUp)

@@ -12,6 +12,7 @@
 import { logLevel } from 'kafkajs'
 import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
 import { clientConfig, type KafkaOptions } from './client.ts'
+import { coalesced } from './coalesced.ts'
 import { isAway, isCoordinatorLost, NoNodeError, type Patience, patiently, settledBy, within } from './faults.ts'
 import { type ApiVersions, type KafkaJsBroker, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
 import { patchKafkajs } from './kafkajs-patches.ts'
@@ -189,6 +190,9 @@ export class Nodes {
       } else if (wanted.has(topic.topic)) this.#layouts.set(topic.topic, layoutOf(topic))
     }
   }
+
+  /** Asks anew where all topics lie that were asked for before. Who comes meanwhile shares the next answer; never rejects. */
+  readonly lookAgain = coalesced(() => this.refresh([]).catch(() => {})) // what fails is met again by whoever tries
 
   async #askAny<T>(ask: (any: KafkaNode) => Promise<T>): Promise<T> {
     for (let others = this.#nodes.size; ; others--) {

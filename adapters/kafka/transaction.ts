@@ -164,7 +164,7 @@ function encoded(part: readonly PreparedRecord[], opened: Opened): Outgoing {
   const { producerId, producerEpoch } = opened
   const stamp = { producerId, producerEpoch, firstSequence, transactional: true }
   const records = part.map(({ record }) => record)
-  return { topic, partition, bytes: encodeBatch(records, stamp), baseOffset: undefined }
+  return { topic, partition, bytes: encodeBatch(records, stamp), baseOffset: undefined, isDoubtful: false }
 }
 
 /** Each once, those of a topic together. */
