@@ -14,11 +14,12 @@
  *                gateway's tombstone lands on such an upload, that gateway puts the upload after it
  *   [conflict]   an id never changes its content or kind: that is refused until the upload is removed
  */
-import type { Broker, OutputRecord } from '../ports/broker.ts'
+import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
 import { InvalidRecordError, InvalidRequestError } from '../ports/errors.ts'
 import type { MediaStore, StoredMedia } from '../ports/media.ts'
 import type { Codec } from '../runtime/codec.ts'
+import { newestBetween } from '../runtime/newest-between.ts'
 import type { Rights, UploadKind, UploadReceived } from '../schemas/types.ts'
 import { uploadsReceived, uploadsRemoved } from '../topics/topics.ts'
 import { takedownStamp } from '../topics/upload-stamp.ts'
@@ -28,7 +29,6 @@ export const UPLOAD_ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
 /** Hex digits of the content's sha256 in an id: 104 bits. */
 const ID_HASH_DIGITS = 26
-const READ_AT_ONCE = 100
 
 export interface NewUpload {
   readonly kind: UploadKind
@@ -166,19 +166,12 @@ export function createUploads(deps: UploadDeps): Uploads {
 
   /** Another gateway may have received the upload anew between our note of the takedown and our tombstone. [anew] */
   async function putOvertaken(id: string, removedAt: number, at: { partition: number; from: number; offset: number }) {
-    let overtaken: OutputRecord | undefined
-    for (let from = at.from; from < at.offset; ) {
-      const page = await broker.read(uploadsReceived.name, at.partition, from, Math.min(READ_AT_ONCE, at.offset - from))
-      for (const { key, value, offset } of page) {
-        if (offset >= at.offset || key !== id || value === null) continue
-        const upload = await codec.decode(uploadsReceived, value).catch(passOverInvalid)
-        if (upload !== undefined && upload.receivedAt > removedAt)
-          overtaken = { topic: uploadsReceived.name, key, value }
-      }
-      if (page.length === 0) break
-      from = page.at(-1)!.offset + 1
-    }
-    if (overtaken !== undefined) await broker.produce([overtaken])
+    const { name: topic } = uploadsReceived
+    const newest = await newestBetween(broker, { topic, partition: at.partition, key: id }, at.from, at.offset)
+    if (newest === undefined || newest.value === null) return
+    const upload = await codec.decode(uploadsReceived, newest.value).catch(passOverInvalid)
+    if (upload !== undefined && upload.receivedAt > removedAt)
+      await broker.produce([{ topic, key: id, value: newest.value }])
   }
 }
 

@@ -1,9 +1,9 @@
 /** Looking at dead letters and putting them back, over any broker. */
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Broker, OutputRecord, StoredRecord } from '../ports/broker.ts'
-import { InvalidRequestError, OutageError } from '../ports/errors.ts'
+import { InvalidRequestError } from '../ports/errors.ts'
 import type { Topic } from '../topics/topic.ts'
 import { type DeadLetterCause, deadLetterCause, deadLetterName, redriveRecord } from './dead-letter.ts'
+import { newestBetween } from './newest-between.ts'
 
 export interface FiledLetter {
   /** '<topic>/<partition>/<offset>' of the original topic; the offset is that in the dead-letter topic. */
@@ -13,9 +13,6 @@ export interface FiledLetter {
 }
 
 const READ_AT_ONCE = 100
-const LOOK_EVERY_MS = 50
-/** Together longer than a transaction that nobody ends. */
-const MOST_LOOKS = 600
 
 /** @yields the letters of every topic, oldest first within a partition, read as they are asked for. */
 export async function* deadLetters(broker: Broker, topics: readonly Topic[]): AsyncGenerator<FiledLetter> {
@@ -102,24 +99,4 @@ async function putBack(broker: Log, { topic, partition, offset }: DeadLetterCaus
     newest = { topic, partition, key, value, headers }
     seenTo = at!.offset + 1
   }
-}
-
-/** Of [from, to): waits for transactions that are open there, and hide what lies behind them. */
-async function newestBetween(
-  broker: Log,
-  { topic, partition, key }: Pick<StoredRecord, 'topic' | 'partition' | 'key'>,
-  from: number,
-  to: number,
-): Promise<StoredRecord | undefined> {
-  let newest: StoredRecord | undefined
-  for (let looks = 0; from <= to; ) {
-    const page = await broker.read(topic, partition, from, READ_AT_ONCE)
-    newest = page.findLast((record) => record.offset < to && record.key === key) ?? newest
-    from = (page.at(-1)?.offset ?? from - 1) + 1
-    if (page.length > 0) continue
-    if (++looks === MOST_LOOKS)
-      throw new OutageError('transaction-open', `${topic}/${partition} shows nothing of ${from}`)
-    await delay(LOOK_EVERY_MS)
-  }
-  return newest
 }
