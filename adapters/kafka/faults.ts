@@ -16,6 +16,7 @@ const AWAY = new Set([
 ])
 /** What TLS holds against the broker, as Node tells it: no retry mends that. */
 const MISTRUST = /^(CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH|EPROTO)/
+/** Besides what kafkajs's table calls retriable. */
 const TRANSIENT = new Set([
   'LEADER_NOT_AVAILABLE',
   'NOT_LEADER_FOR_PARTITION',
@@ -37,6 +38,8 @@ const TRANSIENT = new Set([
   'KAFKA_STORAGE_ERROR',
   'OFFSET_NOT_AVAILABLE',
   'UNSTABLE_OFFSET_COMMIT',
+  'THROTTLING_QUOTA_EXCEEDED',
+  'UNKNOWN', // the broker met what it did not expect
 ])
 const COORDINATOR = new Set([
   'GROUP_COORDINATOR_NOT_AVAILABLE',
@@ -83,7 +86,14 @@ function isMistrusted(error: unknown): boolean {
 }
 
 export function isTransient(error: unknown): boolean {
-  return isAway(error) || TRANSIENT.has(typeOf(error)) || error instanceof OutageError
+  return isAway(error) || TRANSIENT.has(typeOf(error)) || isRetriable(error) || error instanceof OutageError
+}
+
+/** As Kafka itself says. Of its other errors kafkajs holds almost all to be worth another try. */
+function isRetriable(error: unknown): boolean {
+  return (
+    error instanceof Error && error.name === 'KafkaJSProtocolError' && 'retriable' in error && error.retriable === true
+  )
 }
 
 export function isFenced(error: unknown): boolean {

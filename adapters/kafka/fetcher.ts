@@ -4,7 +4,7 @@
  *   [waiting]   a request waits at the broker until something comes. While a lane is not part of it, being busy or paused,
  *               it waits shortly, so that this lane need not wait for it
  *   [fair]      each request begins with another partition: one that is larger than the rest of the answer gets its turn
- *   [bounded]   nothing is fetched while much waits in the lanes
+ *   [bounded]   nothing is fetched while much waits in the lanes, whichever node they are fetched from
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import { isTransient, translated, typeOf } from './faults.ts'
@@ -23,7 +23,7 @@ export interface FetcherOptions {
 
 const PARTITION_BYTES = 1024 * 1024
 const FETCH_BYTES = 8 * 1024 * 1024
-/** Waits in all lanes together at most, but for one answer. */
+/** Waits in all lanes together at most, but for the answers on their way. */
 const WAITING_BYTES = 32 * 1024 * 1024
 const IDLE_WAIT_MS = 500
 const SHORTEST_WAIT_MS = 5
@@ -79,7 +79,8 @@ export class Fetcher {
       while (!this.#closed) {
         const lanes = [...this.#options.lanes()].filter((lane) => this.#leaderOf(lane) === leader)
         const hungry = lanes.filter((lane) => lane.hungryAt !== undefined)
-        const waiting = lanes.reduce((sum, { waitingBytes }) => sum + waitingBytes, 0)
+        let waiting = 0
+        for (const { waitingBytes } of this.#options.lanes()) waiting += waitingBytes
         if (hungry.length === 0 || waiting > WAITING_BYTES) {
           await new Promise<void>((resolve) => this.#loops.set(leader, { wake: resolve }))
           this.#loops.set(leader, { wake: () => {} })

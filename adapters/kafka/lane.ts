@@ -60,6 +60,7 @@ const MOST_BATCH_BYTES = 16 * 1024 * 1024
 const LOOK_AGAIN_MS = 100
 const NO_PROGRESS_MS = 10
 const UNREADABLE_AGAIN_MS = 10_000
+const LONG_PAUSE_MS = 1_000
 
 export class Lane {
   readonly topic: string
@@ -382,6 +383,10 @@ export class Lane {
 
   async #pause(forMs: number): Promise<void> {
     this.#paused = true
+    if (forMs >= LONG_PAUSE_MS) {
+      this.#rewind(this.#committed) // what waited would keep others from being fetched
+      this.#options.onHungry()
+    }
     const ends = performance.now() + forMs
     while (!this.#stopping.signal.aborted && performance.now() < ends) {
       await this.#change(Math.min(2 ** 31 - 1, ends - performance.now()))

@@ -38,12 +38,15 @@ function protocolRequest<Response>(
 }
 
 /** Younger than kafkajs's table of errors. */
-const PRODUCER_FENCED = 90
+const YOUNGER = new Map([
+  [89, { type: 'THROTTLING_QUOTA_EXCEEDED', told: 'a quota is used up' }],
+  [90, { type: 'PRODUCER_FENCED', told: 'a later producer took over' }],
+])
 
 export function errorOf(code: number): (Error & { readonly type: string }) | undefined {
   if (code === 0) return undefined
-  if (code === PRODUCER_FENCED)
-    return Object.assign(new Error('a later producer took over'), { type: 'PRODUCER_FENCED' })
+  const younger = YOUNGER.get(code)
+  if (younger !== undefined) return Object.assign(new Error(younger.told), { type: younger.type })
   return kafkajsInternals().createErrorFromCode(code)
 }
 

@@ -12,10 +12,10 @@
  */
 import { FencedError } from '../../ports/errors.ts'
 import { batchesOf, deliver, groupedByPartition, type Outgoing, partitionName } from './delivery.ts'
-import { isFenced, type Patience, translated, within } from './faults.ts'
+import { isFenced, type Patience, translated, typeOf, within } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
 import { encodeBatch } from './record-batch.ts'
-import { byTopic, type GroupIdentity, type PartitionOffset, txnOffsetCommitRequest } from './requests.ts'
+import { byTopic, errorOf, type GroupIdentity, type PartitionOffset, txnOffsetCommitRequest } from './requests.ts'
 import type { PreparedRecord } from './topic-directory.ts'
 
 /** Kafka looks every 10 s for transactions that are older than this: a stuck one holds readers up for 15 s at most. */
@@ -78,9 +78,7 @@ export class TransactionalProducer {
           topic,
           partitions: partitions.map(({ partition }) => partition),
         }))
-        await this.#ask('adding to a transaction', patience, (node) =>
-          node.call('AddPartitionsToTxn', { ...producer, topics }),
-        )
+        await this.#ask('adding to a transaction', patience, (node) => addPartitions(node, { ...producer, topics }))
       }
       // Both are waited for, so that nothing is still on its way when the transaction is undone.
       const [written, offsets] = await Promise.allSettled([
@@ -144,6 +142,23 @@ export class TransactionalProducer {
   #ask<T>(what: string, patience: Patience, ask: (coordinator: KafkaNode) => Promise<T>): Promise<T> {
     return this.#nodes.askCoordinator('transaction', this.transactionalId, what, quick(patience), ask) // [retried]
   }
+}
+
+interface AddedPartitions {
+  readonly errors: readonly { partitionErrors: readonly { errorCode: number }[] }[]
+}
+
+/** @throws what stands in the way, rather than that a partition was left out because of another */
+async function addPartitions(node: KafkaNode, options: object): Promise<void> {
+  const { request, response } = node.request<void>('AddPartitionsToTxn', options)
+  const parse = async ({ errors }: AddedPartitions) => {
+    const failed = errors.flatMap(({ partitionErrors }) =>
+      partitionErrors.flatMap((one) => errorOf(one.errorCode) ?? []),
+    )
+    const reason = failed.find((error) => typeOf(error) !== 'OPERATION_NOT_ATTEMPTED') ?? failed[0]
+    if (reason !== undefined) throw reason
+  }
+  await node.send({ request, response: { decode: response.decode, parse } })
 }
 
 /** Kafka ends a transaction within milliseconds: a long wait before the next try would be the commit's whole time. */

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import type { KafkaOptions } from '../../adapters/kafka/client.ts'
 import { within } from '../../adapters/kafka/faults.ts'
+import { Fetcher } from '../../adapters/kafka/fetcher.ts'
 import { Lane, type LaneGroup, type LaneOptions } from '../../adapters/kafka/lane.ts'
 import { Nodes } from '../../adapters/kafka/nodes.ts'
 import { Offsets } from '../../adapters/kafka/offsets.ts'
@@ -13,11 +14,20 @@ import { Sender } from '../../adapters/kafka/sender.ts'
 import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
 import { TransactionalProducer } from '../../adapters/kafka/transaction.ts'
 import { Writer } from '../../adapters/kafka/writer.ts'
+import type { ConsumeOptions } from '../../ports/broker.ts'
 import { inTime, signal, until } from '../conformance/deadline.ts'
 import { testServices } from '../support/services.ts'
 import { newTopic, record, testBroker } from './kafka-fixtures.ts'
 
-async function open(t: TestContext, group: Partial<LaneGroup>, options: Partial<LaneOptions> = {}) {
+interface Opened {
+  readonly group?: Partial<LaneGroup>
+  readonly options?: Partial<LaneOptions>
+  readonly consume?: Partial<ConsumeOptions>
+  /** What it is given first. */
+  readonly values?: readonly Buffer[]
+}
+
+async function open(t: TestContext, { group, options, consume, values = [Buffer.from('1')] }: Opened) {
   const kafka: KafkaOptions = { clientId: 'test', brokers: (await testServices()).kafkaBrokers }
   const topic = await newTopic(await testBroker(t))
   const nodes = new Nodes(kafka)
@@ -36,6 +46,7 @@ async function open(t: TestContext, group: Partial<LaneGroup>, options: Partial<
       maxRecords: 1,
       from: 'earliest',
       onBatch: async () => ({ next: 'continue' }),
+      ...consume,
     },
     deliveryTimeoutMs: 15_000,
     directory,
@@ -57,7 +68,7 @@ async function open(t: TestContext, group: Partial<LaneGroup>, options: Partial<
   })
   t.after(() => lane.revoke())
   await until(() => lane.hungryAt !== undefined, 'where to begin')
-  lane.accept(0, fetched(topic))
+  if (values.length > 0) lane.accept(0, fetched(topic, values))
   /** Another member that has taken the partition over. */
   const owner = async () => {
     const ownNodes = new Nodes(kafka)
@@ -72,14 +83,15 @@ async function open(t: TestContext, group: Partial<LaneGroup>, options: Partial<
       },
     }
   }
-  return { lane, errors, owner }
+  return { lane, topic, errors, owner }
 }
 
-function fetched(topic: string): FetchedPartition {
+function fetched(topic: string, values: readonly Buffer[]): FetchedPartition {
   const stamp = { producerId: -1n, producerEpoch: -1, firstSequence: -1, transactional: false }
-  const records = encodeBatch([{ key: null, value: Buffer.from('1'), headers: {}, timestamp: 1 }], stamp)
+  const written = values.map((value) => ({ key: null, value, headers: {}, timestamp: 1 }))
+  const records = encodeBatch(written, stamp)
   const place = { topic, partition: 0, errorCode: 0, aborted: [], records }
-  return { ...place, highWatermark: 1, lastStableOffset: 1, logStartOffset: 0 }
+  return { ...place, highWatermark: values.length, lastStableOffset: values.length, logStartOffset: 0 }
 }
 
 for (const [how, lose] of [
@@ -93,7 +105,7 @@ for (const [how, lose] of [
       asked.resolve()
       return answer.promise
     }
-    const { lane, owner } = await open(t, { confirm })
+    const { lane, owner } = await open(t, { group: { confirm } })
     await inTime(asked.promise, 'the question')
     const { commit } = await owner()
     lose(lane)
@@ -108,9 +120,60 @@ test('a partition that waits for a group which its member leaves ends', async (t
     asked.resolve()
     return new Promise<void>(() => {})
   }
-  const { lane, errors } = await open(t, { ready })
+  const { lane, errors } = await open(t, { group: { ready } })
   await inTime(asked.promise, 'the question')
   lane.stopFetching()
   await inTime(lane.ended, 'its end')
   assert.deepEqual(errors, [])
 })
+
+for (const [how, pausesForMs] of [
+  ['is handed out', 0],
+  ['is put off by a long pause', 60_000],
+] as const) {
+  test(`while much waits, of whichever node, nothing is fetched; once it ${how} the others are`, async (t) => {
+    const broker = await testBroker(t)
+    const options = { clientId: 'test', brokers: (await testServices()).kafkaBrokers }
+    const nodes = new Nodes(options)
+    t.after(() => nodes.close())
+    let fetcher: Fetcher | undefined
+    const onHungry = () => fetcher?.wake()
+    const [handOut, seen] = [signal(), signal()]
+    // 40 MB; the fetcher does not know where its partition lies.
+    const heavy = await open(t, {
+      options: { onHungry },
+      values: Array.from({ length: 40 }, () => Buffer.alloc(1_000_000)),
+      consume: {
+        async onBatch(batch) {
+          await handOut.promise
+          if (pausesForMs > 0) return { next: 'pause', forMs: pausesForMs }
+          await batch.commit(batch.records[0]!.offset + 1, [])
+          return { next: 'continue' }
+        },
+        atomic: false,
+      },
+    })
+    const light = await open(t, {
+      options: { onHungry },
+      values: [],
+      consume: {
+        async onBatch() {
+          seen.resolve()
+          return { next: 'pause', forMs: 60_000 }
+        },
+        atomic: false,
+      },
+    })
+    await nodes.layouts([light.topic])
+    await broker.produce([record(light.topic, '1')])
+    const lanes = [heavy.lane, light.lane]
+    const fail = (error: unknown) => assert.fail(error as Error)
+    fetcher = new Fetcher({ nodes, lanes: () => lanes, onFailure: fail, onError: fail })
+    t.after(() => fetcher?.close())
+    fetcher.wake()
+    for (let i = 0; i < 10; i++) assert.equal((await broker.read(light.topic, 0, 0, 1)).length, 1)
+    assert.equal(light.lane.hungryAt, 0, 'it was fetched though much waits')
+    handOut.resolve()
+    await inTime(seen.promise, 'the record of the other partition')
+  })
+}

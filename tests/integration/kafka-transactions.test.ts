@@ -2,6 +2,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, type TestContext, test } from 'node:test'
+import { typeOf, within } from '../../adapters/kafka/faults.ts'
+import { Nodes } from '../../adapters/kafka/nodes.ts'
+import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
+import { TransactionalProducer } from '../../adapters/kafka/transaction.ts'
 import type { Broker } from '../../ports/broker.ts'
 import { type Services, startServices } from '../../services/start-services.ts'
 import { inTime, signal, until } from '../conformance/deadline.ts'
@@ -83,3 +87,22 @@ test('a transaction whose member is stuck, with nobody to take over, holds reade
   t.diagnostic(`readers waited ${Math.round(performance.now() - stuckAt)} ms`)
   assert.deepEqual((await everythingIn(broker, to)).map(text), ['behind it'])
 })
+
+test('what keeps a transaction from a partition is told as it is, not that others were left out for it', async (t) => {
+  const broker = await connect(t)
+  const nodes = new Nodes({ brokers: services.kafkaBrokers, clientId: 'test' })
+  t.after(() => nodes.close())
+  const topic = await newTopic(broker, { name: `a.${randomUUID()}` })
+  const [there] = await new TopicDirectory(nodes).prepare([record(topic, '1')], within(10_000))
+  const missing = { ...there!, topic: `b.${randomUUID()}` }
+  const producer = new TransactionalProducer(nodes, randomUUID())
+  await producer.open({ deadline: within(10_000) })
+  await assert.rejects(producer.commit([there!, missing], undefined, { deadline: within(2_000) }), (error) => {
+    assert.equal(typeOf(causeOf(error)), 'UNKNOWN_TOPIC_OR_PARTITION')
+    return true
+  })
+})
+
+function causeOf(error: unknown): unknown {
+  return error instanceof Error && error.cause !== undefined ? causeOf(error.cause) : error
+}

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { patiently } from '../../../adapters/kafka/faults.ts'
-import { OutageError } from '../../../ports/errors.ts'
+import { isTransient, patiently, translated } from '../../../adapters/kafka/faults.ts'
+import { errorOf } from '../../../adapters/kafka/requests.ts'
+import { OutageError, SetupError } from '../../../ports/errors.ts'
 
 test('what was called off before it began is not begun', async () => {
   let attempts = 0
@@ -11,4 +12,35 @@ test('what was called off before it began is not begun', async () => {
     OutageError,
   )
   assert.equal(attempts, 0)
+})
+
+test('what Kafka calls retriable, does not expect itself, or refuses for a quota, is an outage and ends no process', () => {
+  const codes = {
+    UNKNOWN: -1,
+    CORRUPT_MESSAGE: 2,
+    NOT_ENOUGH_REPLICAS: 19,
+    KAFKA_STORAGE_ERROR: 56,
+    LISTENER_NOT_FOUND: 72,
+  }
+  for (const [type, code] of Object.entries({ ...codes, THROTTLING_QUOTA_EXCEEDED: 89 })) {
+    const error = errorOf(code)!
+    assert.equal(error.type, type)
+    assert.ok(isTransient(error), type)
+    assert.ok(translated('asking', error) instanceof OutageError, type)
+  }
+})
+
+test('what no waiting mends is not taken for an outage', () => {
+  const codes = {
+    MESSAGE_TOO_LARGE: 10,
+    TOPIC_AUTHORIZATION_FAILED: 29,
+    INVALID_PRODUCER_EPOCH: 47,
+    PRODUCER_FENCED: 90,
+  }
+  for (const [type, code] of Object.entries(codes)) {
+    const error = errorOf(code)!
+    assert.equal(error.type, type)
+    assert.ok(!isTransient(error), type)
+    assert.ok(translated('asking', error) instanceof SetupError, type)
+  }
 })
