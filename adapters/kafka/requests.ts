@@ -3,6 +3,7 @@
  *
  *   Produce 7, Fetch 11          the record sets as they are (record-batch.ts), errors told for each partition apart
  *   OffsetFetch 7                [stable]: an offset that an open transaction may still move is not given out
+ *   InitProducerId 3             [own epoch]: refused where a later holder of the transactional id has taken over (KIP-360)
  *   TxnOffsetCommit 3            [generation]: the group refuses offsets of a member that it no longer knows (KIP-447)
  */
 import { SetupError } from '../../ports/errors.ts'
@@ -10,7 +11,7 @@ import { ByteReader, ByteWriter } from './bytes.ts'
 import { type ApiRequest, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
 import type { AbortedTransaction } from './record-batch.ts'
 
-const API = { Produce: 0, Fetch: 1, OffsetFetch: 9, TxnOffsetCommit: 28 } as const
+const API = { Produce: 0, Fetch: 1, OffsetFetch: 9, InitProducerId: 22, TxnOffsetCommit: 28 } as const
 
 function protocolRequest<Response>(
   apiName: keyof typeof API,
@@ -259,9 +260,40 @@ export interface PartitionOffset {
   readonly offset: number
 }
 
+export interface ProducerIdentity {
+  readonly transactionalId: string
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+
+/**
+ * Ends what this producer has open, under an epoch of its own: what it sent before and arrives later is refused. While that
+ * goes on Kafka answers CONCURRENT_TRANSACTIONS. [own epoch] @throws the error that was answered
+ */
+export function nextEpochRequest(producer: ProducerIdentity, transactionTimeoutMs: number): ProtocolRequest<void> {
+  return protocolRequest(
+    'InitProducerId',
+    3,
+    (writer) =>
+      writer
+        .noTags() // of the header
+        .compactString(producer.transactionalId)
+        .int32(transactionTimeoutMs)
+        .int64(producer.producerId)
+        .int16(producer.producerEpoch)
+        .noTags(),
+    (reader) => {
+      reader.skipTags() // of the header
+      reader.at += 4 // throttle time
+      const error = errorOf(reader.int16())
+      if (error !== undefined) throw error
+    },
+  )
+}
+
 /** [generation] @throws the first error of a partition */
 export function txnOffsetCommitRequest(
-  producer: { transactionalId: string; producerId: bigint; producerEpoch: number },
+  producer: ProducerIdentity,
   identity: GroupIdentity,
   offsets: readonly PartitionOffset[],
 ): ProtocolRequest<void> {
@@ -308,6 +340,7 @@ export function assertKnownTo(node: { supports(apiKey: number, version: number):
     [API.Produce, 7],
     [API.Fetch, 11],
     [API.OffsetFetch, 7],
+    [API.InitProducerId, 3],
     [API.TxnOffsetCommit, 3],
   ] as const
   if (needed.every(([apiKey, version]) => node.supports(apiKey, version))) return

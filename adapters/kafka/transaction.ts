@@ -8,6 +8,8 @@
  *   [group]    offsets are taken only from a member of the group's present generation
  *   [retried]  Kafka answers CONCURRENT_TRANSACTIONS while it still ends the transaction before, to any of the steps
  *              (kafkajs#430): each is tried again
+ *   [in-doubt] records that were sent and not answered may arrive behind the end of their transaction, and would begin one
+ *              that nobody ends (before Kafka 3.6): it is ended under the next epoch, which shuts them out
  *   [anew]     after a failure whose outcome is not known, the id is opened again before it is used
  */
 import { FencedError } from '../../ports/errors.ts'
@@ -15,7 +17,15 @@ import { batchesOf, deliver, groupedByPartition, type Outgoing, partitionName } 
 import { isFenced, type Patience, translated, typeOf, within } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
 import { encodeBatch } from './record-batch.ts'
-import { byTopic, errorOf, type GroupIdentity, type PartitionOffset, txnOffsetCommitRequest } from './requests.ts'
+import {
+  byTopic,
+  errorOf,
+  type GroupIdentity,
+  nextEpochRequest,
+  type PartitionOffset,
+  type ProducerIdentity,
+  txnOffsetCommitRequest,
+} from './requests.ts'
 import type { PreparedRecord } from './topic-directory.ts'
 
 /** Kafka looks every 10 s for transactions that are older than this: a stuck one holds readers up for 15 s at most. */
@@ -33,6 +43,7 @@ interface Opened {
   readonly producerId: bigint
   readonly producerEpoch: number
   readonly sequences: Map<string, number>
+  isInDoubt: boolean
 }
 
 export class TransactionalProducer {
@@ -56,7 +67,7 @@ export class TransactionalProducer {
     const opened = await this.#ask(`opening ${transactionalId}`, patience, (node) =>
       node.call<{ producerId: string; producerEpoch: number }>('InitProducerId', request),
     )
-    this.#opened = { ...opened, producerId: BigInt(opened.producerId), sequences: new Map() }
+    this.#opened = { ...opened, producerId: BigInt(opened.producerId), sequences: new Map(), isInDoubt: false }
   }
 
   /**
@@ -99,15 +110,17 @@ export class TransactionalProducer {
       }
       // What cannot be undone now is undone by whoever opens the id next, or by Kafka when its time is up.
       const soon = { deadline: Math.min(within(ABORT_WITHIN_MS), patience.deadline + ABORT_WITHIN_MS) }
-      await this.#ask('undoing a transaction', soon, (node) =>
-        node.call('EndTxn', { ...producer, transactionResult: false }),
-      ).catch(() => {})
+      const undo = (node: KafkaNode): Promise<unknown> =>
+        opened.isInDoubt
+          ? node.send(nextEpochRequest(producer, TRANSACTION_TIMEOUT_MS)) // [in-doubt]
+          : node.call('EndTxn', { ...producer, transactionResult: false })
+      await this.#ask('undoing a transaction', soon, undo).catch(() => {})
       throw translated('committing a transaction', error)
     }
   }
 
   async #commitOffsets(
-    producer: { transactionalId: string; producerId: bigint; producerEpoch: number },
+    producer: ProducerIdentity,
     { identity, offsets }: OffsetsOfGroup,
     patience: Patience,
   ): Promise<void> {
@@ -131,7 +144,10 @@ export class TransactionalProducer {
     for (let round = 0; queues.some((queue) => queue.length > round); round++) {
       const parts = queues.flatMap((queue) => (queue[round] === undefined ? [] : [queue[round]!]))
       const batches = parts.map((part) => encoded(part, opened))
-      await deliver(this.#nodes, batches, this.transactionalId, patience)
+      await deliver(this.#nodes, batches, this.transactionalId, patience).catch((error) => {
+        opened.isInDoubt = batches.some(({ baseOffset, isDoubtful }) => baseOffset === undefined && isDoubtful)
+        throw error
+      })
       for (const [i, part] of parts.entries()) {
         for (const [at, record] of part.entries()) offsets[indexes.get(record)!] = batches[i]!.baseOffset! + at
       }

@@ -135,8 +135,11 @@ for (const [how, pausesForMs] of [
     const broker = await testBroker(t)
     const options = { clientId: 'test', brokers: (await testServices()).kafkaBrokers }
     const nodes = new Nodes(options)
-    t.after(() => nodes.close())
     let fetcher: Fetcher | undefined
+    t.after(() => {
+      fetcher?.close()
+      nodes.close()
+    })
     const onHungry = () => fetcher?.wake()
     const [handOut, seen] = [signal(), signal()]
     // 40 MB; the fetcher does not know where its partition lies.
@@ -169,7 +172,6 @@ for (const [how, pausesForMs] of [
     const lanes = [heavy.lane, light.lane]
     const fail = (error: unknown) => assert.fail(error as Error)
     fetcher = new Fetcher({ nodes, lanes: () => lanes, onFailure: fail, onError: fail })
-    t.after(() => fetcher?.close())
     fetcher.wake()
     for (let i = 0; i < 10; i++) assert.equal((await broker.read(light.topic, 0, 0, 1)).length, 1)
     assert.equal(light.lane.hungryAt, 0, 'it was fetched though much waits')

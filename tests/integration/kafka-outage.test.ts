@@ -3,12 +3,18 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
+import { within } from '../../adapters/kafka/faults.ts'
+import { Nodes } from '../../adapters/kafka/nodes.ts'
+import { encodeBatch } from '../../adapters/kafka/record-batch.ts'
+import { errorOf, fetchRequest, produceRequest } from '../../adapters/kafka/requests.ts'
+import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
+import { TransactionalProducer } from '../../adapters/kafka/transaction.ts'
 import { OutageError } from '../../ports/errors.ts'
 import { freePort } from '../../services/ports.ts'
 import { type Services, startServices } from '../../services/start-services.ts'
 import { inTime, signal, until } from '../conformance/deadline.ts'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
-import { newTopic, record, testBroker, text } from './kafka-fixtures.ts'
+import { everythingIn, newTopic, record, testBroker, text } from './kafka-fixtures.ts'
 
 let services: Services
 let proxy: TcpProxy
@@ -17,7 +23,11 @@ before(async () => {
   const port = await freePort()
   proxy = await tcpProxy({ host: '127.0.0.1', port })
   address = `127.0.0.1:${proxy.port}`
-  const kafkaSettings = { 'advertised.listeners': `PLAINTEXT://${address}`, 'group.min.session.timeout.ms': '1000' }
+  const kafkaSettings = {
+    'advertised.listeners': `PLAINTEXT://${address}`,
+    'group.min.session.timeout.ms': '1000',
+    'transaction.partition.verification.enable': 'false', // as before Kafka 3.6
+  }
   services = await startServices({ want: ['kafka'], rungs: ['docker', 'local'], ports: { kafka: port }, kafkaSettings })
 })
 after(async () => {
@@ -70,8 +80,11 @@ for (const [how, strike, mend] of [
       failures.every((error) => error instanceof OutageError || (error as { code?: string }).code === 'fenced'),
       failures.join(),
     )
-    await until(async () => (await broker.read(to, 1, 0, 10)).length === 1, 'one output')
-    assert.equal((await broker.read(to, 0, 0, 10)).length, 1)
+    // A transaction that has ended becomes visible in each partition in its own time.
+    for (const partition of [0, 1]) {
+      await until(async () => (await broker.read(to, partition, 0, 10)).length > 0, `the output in ${partition}`)
+    }
+    assert.equal((await everythingIn(broker, to)).length, 2)
     await consumer.stop()
   })
 }
@@ -179,4 +192,43 @@ test('closing does not wait for as long as a produce and a commit would go on tr
   await inTime(consumer.ended, 'the end of the consumer')
   assert.ok((await inTime(produced, 'the outcome of the produce')) instanceof Error)
   assert.ok((await inTime(outcome.promise, 'the outcome of the commit')) instanceof Error)
+})
+
+test('records of a transaction that was given up without an answer are shut out when they arrive behind its end', async (t) => {
+  t.after(() => proxy.blackhole(false))
+  const broker = await testBroker(t, { brokers: [address] })
+  const topic = await newTopic(broker)
+  /** Nothing passes from the moment at which records are sent until the transaction is undone. */
+  class SilentWhileProducing extends Nodes {
+    override leader(...place: [string, number]) {
+      proxy.blackhole(true)
+      return super.leader(...place)
+    }
+    override forgetCoordinator() {}
+    override coordinator(...which: ['group' | 'transaction', string]) {
+      proxy.blackhole(false)
+      return super.coordinator(...which)
+    }
+  }
+  const nodes = new SilentWhileProducing({ brokers: [address], clientId: 'test' })
+  t.after(() => nodes.close())
+  const prepared = await new TopicDirectory(nodes).prepare([record(topic, 'given up')], within(10_000))
+  const producer = new TransactionalProducer(nodes, randomUUID())
+  await producer.open({ deadline: within(10_000) })
+  await assert.rejects(producer.commit(prepared, undefined, { deadline: within(1_000) }), OutageError)
+
+  await broker.produce([record(topic, 'behind it')])
+  await until(async () => (await broker.read(topic, 0, 0, 10)).length === 1, 'the end of the transaction')
+  const own = new Nodes({ brokers: [address], clientId: 'test' })
+  t.after(() => own.close())
+  const leader = await own.leader(topic, 0)
+  const position = { topic, partition: 0, offset: 0, maxBytes: 1_000_000 }
+  const [log] = await leader.send(fetchRequest([position], { maxWaitMs: 0, maxBytes: 1_000_000 }))
+  const stamp = { producerId: log!.records.readBigInt64BE(43), producerEpoch: log!.records.readInt16BE(51) }
+  const late = encodeBatch([prepared[0]!.record], { ...stamp, firstSequence: 1, transactional: true })
+  const batch = { topic, partition: 0, bytes: late }
+  const [answer] = await leader.send(produceRequest([batch], producer.transactionalId, 10_000))
+  assert.equal(errorOf(answer!.errorCode)?.type, 'INVALID_PRODUCER_EPOCH')
+  await broker.produce([record(topic, 'and on')])
+  await until(async () => (await broker.read(topic, 0, 0, 10)).length === 2, 'what is produced afterwards')
 })
