@@ -78,8 +78,15 @@ export function typeOf(error: unknown): string {
 
 /** The connection is gone, or was never there. */
 export function isAway(error: unknown): boolean {
-  return error instanceof Error && AWAY.has(error.name) && !isMistrusted(error)
+  return error instanceof Error && (AWAY.has(error.name) || isCutOffLogin(error)) && !isMistrusted(error)
 }
+
+/** kafkajs tells of a connection that was lost while it logged in as of a login that was refused, but for the words. */
+function isCutOffLogin({ name, message }: Error): boolean {
+  return name === 'KafkaJSSASLAuthenticationError' && CUT_OFF.test(message)
+}
+const CUT_OFF =
+  / failed: (Closed connection|Connection (closed|error|timeout)|Failed to connect|Not connected|no answer came|the connection |Request .* timed out)/
 
 function isMistrusted(error: unknown): boolean {
   return error instanceof Error && 'code' in error && MISTRUST.test(String(error.code))
