@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { KafkaJSSASLAuthenticationError } from 'kafkajs'
 import { isTransient, patiently, translated } from '../../../adapters/kafka/faults.ts'
 import { errorOf } from '../../../adapters/kafka/requests.ts'
 import { OutageError, SetupError } from '../../../ports/errors.ts'
@@ -47,7 +46,10 @@ test('what no waiting mends is not taken for an outage', () => {
 })
 
 test('a connection that is lost during its login is an outage, a login that is refused is not', () => {
-  const failed = (why: string) => new KafkaJSSASLAuthenticationError(`SASL SCRAM SHA256 authentication failed: ${why}`)
+  const failed = (why: string) =>
+    Object.assign(new Error(`SASL SCRAM SHA256 authentication failed: ${why}`), {
+      name: 'KafkaJSSASLAuthenticationError', // kafkajs exports no such class
+    })
   for (const why of ['Closed connection', 'Connection error: read ECONNRESET', 'Request SaslAuthenticate timed out'])
     assert.ok(translated('asking', failed(why)) instanceof OutageError, why)
   const refused = translated('asking', failed('Authentication failed during authentication due to invalid credentials'))
