@@ -12,8 +12,9 @@ const MOST = { genre: 2, mood: 3, instrument: 4, vocals: 1 } as const
  * A general tag ('guitar') says nothing beside a special one ('acoustic guitar'), and is left out.
  */
 export function confidentTags(tags: readonly Tag[]): TagsByCategory {
+  const claimed = tags.filter(({ confidence }) => confidence >= CLAIMED)
   const of = (category: keyof typeof MOST) =>
-    withoutGeneral(tags.filter((tag) => tag.category === category && tag.confidence >= CLAIMED))
+    withoutGeneral(claimed.filter((tag) => tag.category === category))
       .sort(byConfidence)
       .slice(0, MOST[category])
   return { genre: of('genre'), mood: of('mood'), instrument: of('instrument'), vocals: of('vocals') }
