@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   adapters: ['schemas', 'ports', 'model'],
   services: ['ports', 'adapters'],
 }
-/** Vendor SDKs are named in adapters only. */
+/** Vendor SDKs are named in adapters, and in the trainer's backend on graphs. */
 const vendors = [
   'lmdb',
   'usearch',
@@ -43,7 +43,7 @@ const rules: IForbiddenRuleType[] = [
   {
     name: 'vendors-in-adapters',
     severity: 'error',
-    from: { path: `^(${folders.join('|')})/`, pathNot: '^(adapters|tests)/' },
+    from: { path: `^(${folders.join('|')})/`, pathNot: '^(adapters|tests|trainer/graph)/' },
     to: { path: `node_modules/(${vendors.join('|')})/` },
   },
   ...Object.entries(allowed).map(

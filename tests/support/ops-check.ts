@@ -1,0 +1,106 @@
+/** Checks what is written over `Ops`: the graph's values and gradients against PlainOps and its central differences. */
+import assert from 'node:assert/strict'
+import { GraphOps } from '../../model/graph-ops.ts'
+import type { Ops, Parameter } from '../../model/ops.ts'
+import { seededRandom } from '../../model/random.ts'
+import { evaluationSession, TrainingSession, type Values } from '../../trainer/graph/training-session.ts'
+import { type Plain, PlainOps, sizeOf } from './plain-ops.ts'
+
+/** Written once, for every backend. */
+export type Program = <T>(ops: Ops<T>) => T
+
+export type Shapes = Readonly<Record<string, readonly number[]>>
+
+/** Uniform in [low, high). */
+export function randomValues(seed: string, shape: readonly number[], low = -1, high = 1): Float32Array {
+  const random = seededRandom(seed)
+  return Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * random())
+}
+
+export function randomParameters(shapes: Shapes, low = -1, high = 1): Map<string, Parameter> {
+  return new Map(
+    Object.entries(shapes).map(([name, shape]) => [
+      name,
+      { shape, values: randomValues(name, shape, low, high), trained: true, decays: false },
+    ]),
+  )
+}
+
+export const plain = <V extends Values>(values: ReadonlyMap<string, V>): Map<string, Plain> =>
+  new Map([...values].map(([name, { shape, values }]) => [name, { shape, values: Float64Array.from(values) }]))
+
+/** A scalar that every element of the program's result has a part of its own in. */
+export function weighted(program: Program): Program {
+  return (ops) => {
+    const y = program(ops)
+    let sum = ops.multiply(y, ops.parameter('weights'))
+    ops.shapeOf(y).forEach((_, axis) => {
+      sum = ops.sum(sum, axis)
+    })
+    return sum
+  }
+}
+
+export async function checkValues(program: Program, parameters: ReadonlyMap<string, Parameter>, tolerance = 1e-5) {
+  const expected = program(new PlainOps(plain(parameters)))
+  const ops = new GraphOps('check', parameters, 'serving')
+  const y = program(ops)
+  assert.deepEqual(ops.shapeOf(y), expected.shape)
+  ops.output('y', y)
+  const session = await evaluationSession(ops.toModel(), { threads: 1 })
+  const found = (await session.run(new Map())).get('y')!
+  await session.dispose()
+  assert.deepEqual(found.shape, expected.shape)
+  assertClose(found.values, expected.values, tolerance, 'value')
+}
+
+/** @param masks by dropout site. */
+export async function checkGradients(
+  program: Program,
+  parameters: ReadonlyMap<string, Parameter>,
+  { masks = new Map(), tolerance = 2e-5 }: { masks?: ReadonlyMap<string, Values>; tolerance?: number } = {},
+) {
+  const exact = plain(parameters)
+  const shape = program(new PlainOps(exact, plain(masks))).shape
+  const weights = { shape, values: randomValues('weights', shape, 0.5, 1.5), trained: false, decays: false }
+  const all = new Map(parameters).set('weights', weights)
+  const loss = weighted(program)
+
+  const ops = new GraphOps('check', all, 'training')
+  ops.backward(loss(ops))
+  const session = await TrainingSession.open(ops.toModel(), { threads: 1 })
+  const step = await session.step({ inputs: new Map(), parameters: all, masks })
+  await session.dispose()
+
+  const plainParameters = plain(all)
+  const plainLoss = () => loss(new PlainOps(plainParameters, plain(masks))).values[0]!
+  assertClose([step.loss], [plainLoss()], tolerance, 'loss')
+  for (const [name, { trained }] of all) {
+    if (!trained) continue
+    const differences = centralDifferences(plainParameters.get(name)!.values, plainLoss)
+    assertClose(step.gradients.get(name)!, differences, tolerance, `gradient of ${name}`)
+  }
+  assert.equal(step.gradients.has('weights'), false)
+}
+
+/** (f(x + h) − f(x − h)) / 2h for each x of `values`, which f reads. */
+function centralDifferences(values: Float64Array, f: () => number, h = 1e-5): Float64Array {
+  return values.map((x, i) => {
+    values[i] = x + h
+    const above = f()
+    values[i] = x - h
+    const below = f()
+    values[i] = x
+    return (above - below) / (2 * h)
+  })
+}
+
+/** @param tolerance of the difference, beside the largest value where that is above 1. */
+export function assertClose(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string) {
+  assert.equal(found.length, expected.length, `${what}: how many`)
+  const scale = Array.from(expected).reduce((most, x) => Math.max(most, Math.abs(x)), 1)
+  for (let i = 0; i < expected.length; i++) {
+    const difference = Math.abs(found[i]! - expected[i]!)
+    assert.ok(difference <= tolerance * scale, `${what} [${i}] is ${found[i]}, not ${expected[i]}`)
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Masks of dropout, the same for every backend: which values fall out depends on the seed, the step, the site and the
+ * place alone. (The graph takes them as inputs, and an eager backend makes tensors of them.)
+ */
+import { boundShape } from '../../model/graph-shapes.ts'
+import type { Shape } from '../../model/ops.ts'
+import { seededRandom } from '../../model/random.ts'
+import { ShapeError } from '../../ports/errors.ts'
+
+export interface MaskedSite {
+  readonly rate: number
+  readonly shape: Shape
+}
+
+/** Where in a training run. */
+export interface MaskDraw {
+  readonly seed: number
+  readonly step: number
+}
+
+/**
+ * @param sites of a graph, by name.
+ * @param sizes of dimensions that have names in it.
+ * @returns a mask for each.
+ */
+export function dropoutMasks(
+  sites: ReadonlyMap<string, MaskedSite>,
+  draw: MaskDraw,
+  sizes: ReadonlyMap<string, number> = new Map(),
+): Map<string, { readonly shape: readonly number[]; readonly values: Float32Array }> {
+  return new Map(
+    [...sites].map(([site, { rate, shape: named }]) => {
+      const shape = boundShape(named, sizes).map((size) => {
+        if (size === undefined) throw new ShapeError(`The mask of "${site}" is [${named}]: say how large that is.`)
+        return size
+      })
+      const count = shape.reduce((product, size) => product * size, 1)
+      return [site, { shape, values: dropoutMask(draw, site, rate, count) }]
+    }),
+  )
+}
+
+/** @returns `count` values: 0 with a probability of `rate`, else 1/(1 − rate). */
+export function dropoutMask({ seed, step }: MaskDraw, site: string, rate: number, count: number): Float32Array {
+  const random = seededRandom(`${seed}/${step}/${site}`)
+  const kept = 1 / (1 - rate)
+  const mask = new Float32Array(count)
+  for (let i = 0; i < count; i++) if (random() >= rate) mask[i] = kept
+  return mask
+}
