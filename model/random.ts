@@ -2,12 +2,18 @@
 
 /** @returns uniform numbers in [0, 1) (mulberry32). */
 export function seededRandom(seed: number | string): () => number {
+  const bits = seededBits(seed)
+  return () => (bits() >>> 0) / 2 ** 32
+}
+
+/** @returns 32 random bits at a time, as a signed integer. */
+export function seededBits(seed: number | string): () => number {
   let state = typeof seed === 'number' ? seed >>> 0 : hash(seed)
   return () => {
-    state = (state + 0x6d2b79f5) >>> 0
+    state = (state + 0x6d2b79f5) | 0
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+    return mixed ^ (mixed >>> 14)
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { boundShape } from '../../model/graph-shapes.ts'
 import type { Shape } from '../../model/ops.ts'
-import { seededRandom } from '../../model/random.ts'
+import { seededBits } from '../../model/random.ts'
 import { ShapeError } from '../../ports/errors.ts'
 
 export interface MaskedSite {
@@ -40,11 +40,19 @@ export function dropoutMasks(
   )
 }
 
-/** @returns `count` values: 0 with a probability of `rate`, else 1/(1 − rate). */
+/** A chance in 2¹⁶ths: half of a random number is enough to tell whether a value falls out, and twice as fast. */
+const CHANCES = 2 ** 16
+
+/** @returns `count` values: 0 with a probability of `rate` (to 2⁻¹⁷), else 1/(1 − rate). */
 export function dropoutMask({ seed, step }: MaskDraw, site: string, rate: number, count: number): Float32Array {
-  const random = seededRandom(`${seed}/${step}/${site}`)
-  const kept = 1 / (1 - rate)
+  const random = seededBits(`${seed}/${step}/${site}`)
+  const values = Float32Array.of(0, 1 / (1 - rate)) // looked up: a branch at random is slow
+  const least = Math.round(rate * CHANCES)
   const mask = new Float32Array(count)
-  for (let i = 0; i < count; i++) if (random() >= rate) mask[i] = kept
+  for (let i = 0; i < count; i += 2) {
+    const bits = random()
+    mask[i] = values[Number((bits & (CHANCES - 1)) >= least)]!
+    mask[i + 1] = values[Number(bits >>> 16 >= least)]! // past the end of an odd count nothing is written
+  }
   return mask
 }
