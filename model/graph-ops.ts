@@ -13,8 +13,8 @@
  * over the last axis, which stays as 1. Gradients of broadcast operands are summed to their shapes (graph-gradients.ts).
  */
 import { GradientTape, type GraphValue } from './graph-gradients.ts'
-import { broadcastAxes, joinedDimension, reshapedShape } from './graph-shapes.ts'
-import { type Attributes, GraphBuilder } from './onnx-writer.ts'
+import { TensorGraph } from './graph-nodes.ts'
+import { broadcastAxes, joinedShape, productShape, reshapedShape } from './graph-shapes.ts'
 import type { Ops, Parameters, Shape } from './ops.ts'
 
 /** A place where training drops values: the mask is an input of the same shape. */
@@ -27,7 +27,7 @@ const LAYER_NORM_EPSILON = 1e-5
 const UNIT_EPSILON = 1e-12
 
 export class GraphOps implements Ops<GraphValue> {
-  readonly #graph: GraphBuilder
+  readonly #graph: TensorGraph
   readonly #parameters: Parameters
   readonly #training: boolean
   readonly #used = new Map<string, GraphValue>()
@@ -35,7 +35,7 @@ export class GraphOps implements Ops<GraphValue> {
   readonly #tape: GradientTape
 
   constructor(name: string, parameters: Parameters, mode: 'serving' | 'training') {
-    this.#graph = new GraphBuilder(name)
+    this.#graph = new TensorGraph(name)
     this.#tape = new GradientTape(this.#graph)
     this.#parameters = parameters
     this.#training = mode === 'training'
@@ -65,9 +65,8 @@ export class GraphOps implements Ops<GraphValue> {
    * @throws RangeError naming the trained parameters that the loss does not reach.
    */
   backward(loss: GraphValue): void {
-    if (loss.shape.some((size) => size !== 1))
-      throw new RangeError(`The loss has the shape [${loss.shape}], not one value.`)
-    this.#graph.output('loss', this.#node('Reshape', [loss.name, this.#graph.ints([])]), [])
+    if (loss.shape.some((size) => size !== 1)) throw new RangeError(`The loss is [${loss.shape}], not one value.`)
+    this.#graph.output('loss', this.#graph.node('Reshape', [loss.name, this.#graph.ints([])]), [])
     const gradients = this.#tape.gradientsOf(loss)
     const trained = [...this.#parameters].filter(([, { trained }]) => trained)
     const unreached = trained.filter(([name]) => !gradients.has(`param.${name}`)).map(([name]) => name)
@@ -94,192 +93,179 @@ export class GraphOps implements Ops<GraphValue> {
     return value
   }
 
+  /** Of stacks ∂a = g bᵀ, ∂b = aᵀ g. Of a stack and a matrix the same with all rows of a and of g as one matrix. */
   matMul(a: GraphValue, b: GraphValue): GraphValue {
-    const stack = b.shape.length > 2
-    const [rows, inner] = [a.shape.at(-2), a.shape.at(-1)]
-    const [innerOfB, columns] = [b.shape.at(-2), b.shape.at(-1)]
-    const fits = stack
-      ? a.shape.length === b.shape.length && b.shape.slice(0, -2).every((size, axis) => size === a.shape[axis])
-      : b.shape.length === 2
-    if (rows === undefined || columns === undefined || inner !== innerOfB || !fits) {
-      throw new RangeError(`[${a.shape}] and [${b.shape}] cannot be multiplied as matrices.`)
-    }
-    const shape = [...a.shape.slice(0, -1), columns]
-    const y = this.#node('MatMul', [a.name, b.name])
-    if (stack) {
-      // ∂a = g bᵀ, ∂b = aᵀ g
+    const graph = this.#graph
+    const shape = productShape(a.shape, b.shape)
+    const y = graph.node('MatMul', [a.name, b.name])
+    if (b.shape.length > 2) {
       return this.#tape.record(y, shape, [a, b], (g) => [
-        () => this.#node('MatMul', [g, this.#turned(b)]),
-        () => this.#node('MatMul', [this.#turned(a), g]),
+        () => graph.node('MatMul', [g, graph.turned(b)]),
+        () => graph.node('MatMul', [graph.turned(a), g]),
       ])
     }
-    // The same with all rows of a and g, (…·n, k) and (…·n, m), at once.
     const isFlat = a.shape.length === 2
-    const flat = (name: string) => (isFlat ? name : this.#node('Flatten', [name], { axis: -1 }))
-    const stacked = (name: string) => (isFlat ? name : this.#reshapedTo(name, a))
+    const flat = (name: string) => (isFlat ? name : graph.node('Flatten', [name], { axis: -1 }))
+    const stacked = (name: string) => (isFlat ? name : graph.reshapedTo(name, a))
     return this.#tape.record(y, shape, [a, b], (g) => [
-      () => stacked(this.#node('Gemm', [flat(g), b.name], { transB: 1 })),
-      () => this.#node('Gemm', [flat(a.name), flat(g)], { transA: 1 }),
+      () => stacked(graph.node('Gemm', [flat(g), b.name], { transB: 1 })),
+      () => graph.node('Gemm', [flat(a.name), flat(g)], { transA: 1 }),
     ])
   }
 
-  /** ∂a = g, ∂b = g [whole] */
+  /** ∂a = g, ∂b = g */
   add(a: GraphValue, b: GraphValue): GraphValue {
+    const graph = this.#graph
     const axes = broadcastAxes(a.shape, b.shape)
-    const y = this.#node('Add', [a.name, b.name])
-    return this.#tape.record(y, a.shape, [a, b], (g) => [() => g, () => this.#summedTo(g, axes, b)])
+    const y = graph.plus(a.name, b.name)
+    return this.#tape.record(y, a.shape, [a, b], (g) => [() => g, () => graph.summedTo(g, axes, b)])
   }
 
-  /** ∂a = g ∘ b, ∂b = g ∘ a [whole] */
+  /** ∂a = g ∘ b, ∂b = g ∘ a */
   multiply(a: GraphValue, b: GraphValue): GraphValue {
+    const graph = this.#graph
     const axes = broadcastAxes(a.shape, b.shape)
-    const y = this.#node('Mul', [a.name, b.name])
+    const y = graph.times(a.name, b.name)
     return this.#tape.record(y, a.shape, [a, b], (g) => [
-      () => this.#node('Mul', [g, b.name]),
-      () => this.#summedTo(this.#node('Mul', [g, a.name]), axes, b),
+      () => graph.times(g, b.name),
+      () => graph.summedTo(graph.times(g, a.name), axes, b),
     ])
   }
 
-  /** ∂a = g / b, ∂b = −(g / b) ∘ y [whole] */
+  /** ∂a = g / b, ∂b = −(g / b) ∘ y */
   divide(a: GraphValue, b: GraphValue): GraphValue {
+    const graph = this.#graph
     const axes = broadcastAxes(a.shape, b.shape)
-    const y = this.#node('Div', [a.name, b.name])
+    const y = graph.over(a.name, b.name)
     return this.#tape.record(y, a.shape, [a, b], (g) => {
-      const quotient = this.#node('Div', [g, b.name])
-      return [() => quotient, () => this.#node('Neg', [this.#summedTo(this.#node('Mul', [quotient, y]), axes, b)])]
+      const quotient = graph.over(g, b.name)
+      return [() => quotient, () => graph.times(graph.summedTo(graph.times(quotient, y), axes, b), -1)]
     })
   }
 
   /** ∂a = factor · g */
   affine(a: GraphValue, factor: number, offset = 0): GraphValue {
     if (factor === 1 && offset === 0) return a
-    const scaled = this.#scaled(a.name, factor)
-    const y = offset === 0 ? scaled : this.#node('Add', [scaled, this.#graph.scalar(offset)])
-    return this.#tape.record(y, a.shape, [a], (g) => [() => this.#scaled(g, factor)])
+    const graph = this.#graph
+    const scaled = (name: string) => (factor === 1 ? name : graph.times(name, factor))
+    const y = offset === 0 ? scaled(a.name) : graph.plus(scaled(a.name), offset)
+    return this.#tape.record(y, a.shape, [a], (g) => [() => scaled(g)])
   }
 
   /** ∂a = g ∘ y */
   exp(a: GraphValue): GraphValue {
-    const y = this.#node('Exp', [a.name])
-    return this.#tape.record(y, a.shape, [a], (g) => [() => this.#node('Mul', [g, y])])
+    const y = this.#graph.node('Exp', [a.name])
+    return this.#tape.record(y, a.shape, [a], (g) => [() => this.#graph.times(g, y)])
   }
 
   /** With u = a/√2: Φ(a) = (1 + erf u)/2, ∂a = g ∘ (Φ(a) + a ∘ exp(−u²)/√2π) = g ∘ (Φ(a) + u ∘ exp(−ln√π − u²)) */
   gelu(a: GraphValue): GraphValue {
-    const u = this.#scaled(a.name, Math.SQRT1_2)
-    const twice = this.#node('Add', [this.#node('Erf', [u]), this.#graph.scalar(1)])
-    const chance = this.#scaled(twice, 0.5)
-    const y = this.#node('Mul', [a.name, chance])
+    const graph = this.#graph
+    const u = graph.times(a.name, Math.SQRT1_2)
+    const chance = graph.times(graph.plus(graph.node('Erf', [u]), 1), 0.5)
+    const y = graph.times(a.name, chance)
     return this.#tape.record(y, a.shape, [a], (g) => [
       () => {
-        const exponent = this.#node('Sub', [this.#graph.scalar(-Math.log(Math.PI) / 2), this.#node('Mul', [u, u])])
-        const slope = this.#node('Add', [chance, this.#node('Mul', [u, this.#node('Exp', [exponent])])])
-        return this.#node('Mul', [g, slope])
+        const exponent = graph.minus(-Math.log(Math.PI) / 2, graph.times(u, u))
+        return graph.times(g, graph.plus(chance, graph.times(u, graph.node('Exp', [exponent]))))
       },
     ])
   }
 
   /** ∂a = y ∘ (g − Σ g ∘ y) */
   softmax(a: GraphValue): GraphValue {
-    const y = this.#node('Softmax', [a.name], { axis: -1 })
+    const graph = this.#graph
+    const y = graph.node('Softmax', [a.name], { axis: -1 })
     return this.#tape.record(y, a.shape, [a], (g) => [
-      () => this.#node('Mul', [y, this.#node('Sub', [g, this.#rowSums(this.#node('Mul', [g, y]))])]),
+      () => graph.times(y, graph.minus(g, graph.rowSums(graph.times(g, y)))),
     ])
   }
 
   /** ∂a = g − exp(y) ∘ Σ g */
   logSoftmax(a: GraphValue): GraphValue {
-    const y = this.#node('LogSoftmax', [a.name], { axis: -1 })
+    const graph = this.#graph
+    const y = graph.node('LogSoftmax', [a.name], { axis: -1 })
     return this.#tape.record(y, a.shape, [a], (g) => [
-      () => this.#node('Sub', [g, this.#node('Mul', [this.#node('Exp', [y]), this.#rowSums(g)])]),
+      () => graph.minus(g, graph.times(graph.node('Exp', [y]), graph.rowSums(g))),
     ])
   }
 
   /**
-   * With x̂ = (a − mean)/deviation: y = x̂ ∘ gain + offset;
-   * ∂gain = g ∘ x̂ and ∂offset = g, summed to (dims,); ∂a = (g ∘ gain − Σ g ∘ gain/dims − x̂ ∘ Σ g ∘ x̂ ∘ gain/dims)/deviation,
-   * where Σ … ∘ gain is a product with gain as a column, (…, dims) · (dims, 1).
+   * With x̂ = (a − mean)/deviation: y = x̂ ∘ gain + offset; ∂gain = g ∘ x̂ and ∂offset = g, summed to (dims,);
+   * ∂a = (g ∘ gain − level − x̂ ∘ tilt)/deviation, level = Σ g ∘ gain/dims, tilt = Σ g ∘ x̂ ∘ gain/dims.
+   * These two are products with gain/dims as a column, (…, dims) · (dims, 1).
    */
   layerNorm(a: GraphValue, gain: GraphValue, offset: GraphValue): GraphValue {
+    const graph = this.#graph
     const dims = a.shape.at(-1)
     if (typeof dims !== 'number') throw new RangeError(`The last axis of [${a.shape}] must be known to be normalised.`)
-    const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } }
-    const operands = [a.name, gain.name, offset.name]
-    if (!this.#training) {
-      return this.#tape.record(this.#node('LayerNormalization', operands, attributes), a.shape, [], () => [])
-    }
-    const outputs = this.#graph.nodeWithOutputs('LayerNormalization', operands, 3, attributes)
-    const [y, mean, perDeviation] = outputs as [string, string, string] // mean and 1/deviation are (…, 1)
     const axes = broadcastAxes(a.shape, gain.shape)
+    const attributes = { axis: -1, epsilon: { float: LAYER_NORM_EPSILON } }
+    const outputs = this.#training ? 3 : 1 // mean and 1/deviation, (…, 1), are for the gradient
+    const results = graph.nodeWithOutputs('LayerNormalization', [a.name, gain.name, offset.name], outputs, attributes)
+    const [y, mean, perDeviation] = results as [string, string, string]
     return this.#tape.record(y, a.shape, [a, gain, offset], (g) => {
-      const standard = this.#node('Mul', [this.#node('Sub', [a.name, mean]), perDeviation])
-      const turned = this.#node('Mul', [g, standard])
+      const standard = graph.times(graph.minus(a.name, mean), perDeviation)
+      const turned = graph.times(g, standard)
       return [
         () => {
-          const column = this.#node('Reshape', [this.#scaled(gain.name, 1 / dims), this.#graph.ints([dims, 1])])
-          const level = this.#node('MatMul', [g, column])
-          const tilt = this.#node('Mul', [standard, this.#node('MatMul', [turned, column])])
-          const rest = this.#node('Sub', [this.#node('Sub', [this.#node('Mul', [g, gain.name]), level]), tilt])
-          return this.#node('Mul', [rest, perDeviation])
+          const column = graph.node('Reshape', [graph.over(gain.name, dims), graph.ints([dims, 1])])
+          const level = graph.node('MatMul', [g, column])
+          const tilt = graph.node('MatMul', [turned, column])
+          const rest = graph.minus(graph.minus(graph.times(g, gain.name), level), graph.times(standard, tilt))
+          return graph.times(rest, perDeviation)
         },
-        () => this.#summedTo(turned, axes, gain),
-        () => this.#summedTo(g, axes, offset),
+        () => graph.summedTo(turned, axes, gain),
+        () => graph.summedTo(g, axes, offset),
       ]
     })
   }
 
-  /** With r = 1/√(Σ a² + ε): y = r ∘ a, ∂a = r ∘ (g − y ∘ Σ g ∘ y) */
+  /** With l = √(Σ a² + ε): y = a / l, ∂a = (g − y ∘ Σ g ∘ y) / l */
   normalise(a: GraphValue): GraphValue {
-    const squared = this.#node('ReduceSumSquare', [a.name], { axes: [-1], keepdims: 1 })
-    const length = this.#node('Sqrt', [this.#node('Add', [squared, this.#graph.scalar(UNIT_EPSILON)])])
-    const y = this.#node('Div', [a.name, length])
+    const graph = this.#graph
+    const squares = graph.node('ReduceSumSquare', [a.name], { axes: [-1], keepdims: 1 })
+    const length = graph.node('Sqrt', [graph.plus(squares, UNIT_EPSILON)])
+    const y = graph.over(a.name, length)
     return this.#tape.record(y, a.shape, [a], (g) => [
-      () => {
-        const along = this.#rowSums(this.#node('Mul', [g, y]))
-        return this.#node('Div', [this.#node('Sub', [g, this.#node('Mul', [y, along])]), length])
-      },
+      () => graph.over(graph.minus(g, graph.times(y, graph.rowSums(graph.times(g, y)))), length),
     ])
   }
 
+  /** ∂a = g with its axes in the order of a's. */
   transpose(a: GraphValue, order: readonly number[]): GraphValue {
     const back = order.map((_, axis) => order.indexOf(axis))
     if (order.length !== a.shape.length || back.includes(-1)) {
       throw new RangeError(`[${order}] is no order of the axes of [${a.shape}].`)
     }
     const shape = order.map((axis) => a.shape[axis]!)
-    const y = this.#node('Transpose', [a.name], { perm: order })
-    return this.#tape.record(y, shape, [a], (g) => [() => this.#node('Transpose', [g], { perm: back })])
+    const y = this.#graph.node('Transpose', [a.name], { perm: order })
+    return this.#tape.record(y, shape, [a], (g) => [() => this.#graph.node('Transpose', [g], { perm: back })])
   }
 
+  /** ∂a = g in a's shape. */
   reshape(a: GraphValue, shape: readonly number[]): GraphValue {
-    const y = this.#node('Reshape', [a.name, this.#graph.ints(shape)])
-    return this.#tape.record(y, reshapedShape(a.shape, shape), [a], (g) => [() => this.#reshapedTo(g, a)])
+    const y = this.#graph.node('Reshape', [a.name, this.#graph.ints(shape)])
+    return this.#tape.record(y, reshapedShape(a.shape, shape), [a], (g) => [() => this.#graph.reshapedTo(g, a)])
   }
 
   /** The gradient of each part is its own part of g. */
   concat(parts: readonly GraphValue[], axis: number): GraphValue {
-    const along = parts.map(({ shape }) => shape[axis]!)
-    const shape = parts[0]!.shape.with(axis, joinedDimension(along))
-    const y = this.#node(
-      'Concat',
-      parts.map(({ name }) => name),
-      { axis },
+    const graph = this.#graph
+    const shape = joinedShape(
+      parts.map((part) => part.shape),
+      axis,
     )
-    return this.#tape.record(y, shape, parts, (g) => {
-      const sizes = along.every((size) => typeof size === 'number')
-        ? this.#graph.ints(along)
-        : this.#node(
-            'Concat',
-            parts.map((part) => this.#sizeOf(part, axis)),
-            { axis: 0 },
-          )
-      const split = this.#graph.nodeWithOutputs('Split', [g, sizes], parts.length, { axis })
-      return split.map((part) => () => part)
+    const names = parts.map(({ name }) => name)
+    return this.#tape.record(graph.node('Concat', names, { axis }), shape, parts, (g) => {
+      const sizes = graph.sizesAlong(parts, axis)
+      return graph.nodeWithOutputs('Split', [g, sizes], parts.length, { axis }).map((part) => () => part)
     })
   }
 
   /** ∂table = g above rows of zeros. */
   firstRows(table: GraphValue, like: GraphValue): GraphValue {
+    const graph = this.#graph
     const [most, dims] = table.shape
     const rows = like.shape.at(-2)
     if (typeof most !== 'number' || dims === undefined || rows === undefined) {
@@ -287,23 +273,23 @@ export class GraphOps implements Ops<GraphValue> {
     }
     if (rows === most) return table
     if (typeof rows === 'number' && rows > most) throw new RangeError(`A table of ${most} rows has no first ${rows}.`)
-    const zero = this.#graph.ints([0])
-    const count = this.#sizeOf(like, like.shape.length - 2)
-    const y = this.#node('Slice', [table.name, zero, count, zero])
+    const zero = graph.ints([0])
+    const count = graph.sizesAlong([like], like.shape.length - 2)
+    const y = graph.node('Slice', [table.name, zero, count, zero])
     return this.#tape.record(y, [rows, dims], [table], (g) => [
       () => {
-        const missing = this.#node('Sub', [this.#graph.ints([most]), count])
-        const before = this.#graph.ints([0, 0])
-        return this.#node('Pad', [g, this.#node('Concat', [before, missing, zero], { axis: 0 })])
+        const after = graph.node('Concat', [graph.minus(graph.ints([most]), count), zero], { axis: 0 })
+        return graph.node('Pad', [g, graph.node('Concat', [graph.ints([0, 0]), after], { axis: 0 })])
       },
     ])
   }
 
   /** ∂a = g, repeated. */
   sum(a: GraphValue, axis: number): GraphValue {
-    const y = this.#node('ReduceSum', [a.name, this.#graph.ints([axis])])
+    const graph = this.#graph
+    const y = graph.node('ReduceSum', [a.name, graph.ints([axis])])
     return this.#tape.record(y, a.shape.with(axis, 1), [a], (g) => [
-      () => this.#node('Expand', [g, this.#shapeAsValue(a)]),
+      () => graph.node('Expand', [g, graph.shapeAsValue(a)]),
     ])
   }
 
@@ -313,54 +299,5 @@ export class GraphOps implements Ops<GraphValue> {
     const mask = this.input(`mask.${site}`, a.shape)
     this.#sites.set(site, { rate, shape: a.shape })
     return this.multiply(a, mask)
-  }
-
-  #node(operator: string, inputs: readonly string[], attributes?: Attributes): string {
-    return this.#graph.node(operator, inputs, attributes)
-  }
-
-  #scaled(a: string, factor: number): string {
-    return factor === 1 ? a : this.#node('Mul', [a, this.#graph.scalar(factor)])
-  }
-
-  /** Over the last axis, which stays as 1. */
-  #rowSums(a: string): string {
-    return this.#node('ReduceSum', [a, this.#graph.ints([-1])])
-  }
-
-  /** The gradient of what `value` was repeated to, along `axes`. [whole] */
-  #summedTo(g: string, axes: readonly number[], value: GraphValue): string {
-    if (axes.length === 0) return g
-    const sums = this.#node('ReduceSum', [g, this.#graph.ints(axes)], { keepdims: 0 })
-    return value.shape.includes(1) ? this.#reshapedTo(sums, value) : sums
-  }
-
-  /** Rows and columns change places. */
-  #turned({ name, shape }: GraphValue): string {
-    const order = shape.map((_, axis) => axis)
-    const last = order.length - 1
-    return this.#node('Transpose', [name], { perm: [...order.slice(0, -2), last, last - 1] })
-  }
-
-  #reshapedTo(a: string, like: GraphValue): string {
-    const named = like.shape.filter((size) => typeof size === 'string').length
-    const shape =
-      named === 1
-        ? this.#graph.ints(like.shape.map((size) => (typeof size === 'number' ? size : -1)))
-        : this.#shapeAsValue(like)
-    return this.#node('Reshape', [a, shape])
-  }
-
-  /** As int64, (rank,). */
-  #shapeAsValue({ shape, name }: GraphValue): string {
-    return shape.every((size) => typeof size === 'number') ? this.#graph.ints(shape) : this.#node('Shape', [name])
-  }
-
-  /** A dimension as int64, (1,). */
-  #sizeOf({ shape, name }: GraphValue, axis: number): string {
-    const size = shape[axis]
-    return typeof size === 'number'
-      ? this.#graph.ints([size])
-      : this.#node('Shape', [name], { start: axis, end: axis + 1 })
   }
 }

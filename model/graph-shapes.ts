@@ -29,10 +29,32 @@ export function reshapedShape(shape: Shape, to: readonly number[]): Shape {
   return kept.map((size) => (size === -1 ? left : size))
 }
 
-/** As many as all parts have together along one axis. */
-export function joinedDimension(parts: readonly Dimension[]): Dimension {
-  if (parts.every((size) => typeof size === 'number')) return parts.reduce((sum, size) => sum + size, 0)
-  return parts.join('+').replaceAll('*', '·') // one name: no product of others
+/** Shape of a · b, of stacks with the same leading axes or of a stack and a matrix. @throws RangeError */
+export function productShape(a: Shape, b: Shape): Shape {
+  const lead = b.slice(0, -2)
+  const fits =
+    a.length >= 2 &&
+    b.length >= 2 &&
+    a.at(-1) === b.at(-2) &&
+    (lead.length === 0 || (a.length === b.length && lead.every((size, axis) => size === a[axis])))
+  if (!fits) throw new RangeError(`[${a}] and [${b}] cannot be multiplied as matrices.`)
+  return [...a.slice(0, -1), b.at(-1)!]
+}
+
+/** Shape of the parts one after the other along `axis`. @throws RangeError where another axis differs. */
+export function joinedShape(parts: readonly Shape[], axis: number): Shape {
+  const [first] = parts
+  const along = parts.map((shape) => shape[axis])
+  if (
+    first?.[axis] === undefined ||
+    parts.some((shape) => String(shape.with(axis, 0)) !== String(first.with(axis, 0)))
+  ) {
+    throw new RangeError(`[${parts.join('], [')}] cannot be joined along axis ${axis}.`)
+  }
+  const size = along.every((part) => typeof part === 'number')
+    ? along.reduce((sum, part) => sum + part, 0)
+    : along.join('+').replaceAll('*', '·') // one name: no product of others
+  return first.with(axis, size)
 }
 
 /** Axes of `a` that `b` is repeated along. @throws RangeError unless `b` fits into `a` as NumPy broadcasts. */

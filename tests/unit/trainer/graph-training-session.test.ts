@@ -71,6 +71,9 @@ test('what does not fit the graph is refused by name before it runs', async () =
   await refused(x([4, 6], 24), /"x" has the shape \[4,6\]/)
   // 4 · 3 rows, where the mask has 4 · 2
   await refused(x([4, 3, 3], 36), /"mask\.(input|rows)" has the shape/)
+  const short = new Map(dropoutMasks(ops.dropoutSites, { seed: 1, step: 1 }, sizes))
+  short.set('rows', { shape: [7, 2], values: new Float32Array(14) })
+  await refused(inputsOf(ops, { masks: short }), /"mask\.rows" has the shape \[7,2\].*here \[8,2\]/)
   await session.dispose()
 })
 
