@@ -1,5 +1,5 @@
 /**
- * Pairs from a folder of .npy and CSV files, laid out as YouTube-8M's features are by the recipe of docs/evaluation.md:
+ * Pairs from a folder of .npy and CSV files:
  *
  *     visual.f16.npy   (n, dims) or (n, segments, dims), float16 or float32
  *     audio.f16.npy    the same of each video's sound
