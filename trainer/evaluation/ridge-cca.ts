@@ -5,9 +5,9 @@
  *     x ↦ unit(diag(ρ^power) Uᵀ Lx⁻¹ x)      y ↦ unit(diag(ρ^power) Vᵀ Ly⁻¹ y)      score = their dot product
  *
  * Sources: Vinod 1976 (ridge); Gong et al. 2014, "A multi-view embedding space" (ρ^power and cosines). A query is the mean
- * of a video's segments, or that and its words as a multi-hot vector: the parts of its text between commas. Inputs are
- * standardised by the training pairs. Time grows with the cube of the widths: meant for up to about a thousand columns of
- * queries and some hundred of music.
+ * of a video's segments, or that and its words as a multi-hot vector: the parts of its text between commas. Each is centred
+ * and divided by one deviation for all of its columns, so that the ridge silences columns that hardly vary. Time grows with
+ * the cube of the widths: meant for about a thousand columns of queries and some hundred of music.
  */
 import { unit } from '../../model/vector.ts'
 import type { InputStatistics } from '../../model/viml.ts'
@@ -30,7 +30,7 @@ import { dotScores, type Scores } from './scores.ts'
 export type RidgeCcaQuery = 'video' | 'video+words'
 
 export interface RidgeCcaSettings {
-  /** Added to the variances of the standardised inputs, which are 1. */
+  /** Added to the variances of the inputs, which are 1 in the mean. */
   readonly queryRidge: number
   readonly musicRidge: number
   /** Directions kept, or all where there are fewer. */
@@ -65,7 +65,7 @@ export interface RidgeCcaGrid {
   readonly power: readonly number[]
 }
 
-const GRID: RidgeCcaGrid = { queryRidge: [0.3, 1, 3], musicRidge: [0.1, 0.3, 1], rank: [48, 64, 96], power: [0.5, 1] }
+const GRID: RidgeCcaGrid = { queryRidge: [0.3, 1, 3], musicRidge: [0.1, 0.3, 1], rank: [64, 96, 128], power: [0.5, 1] }
 /** Share of the training pairs that asks, and how many of them ask each other at a time. */
 const CHOOSING = { share: 0.25, pool: 500 }
 
@@ -117,7 +117,7 @@ function poolsOf(training: Pairs, chosen: readonly number[]): Pairs[] {
   )
 }
 
-/** Columns of an input, made from pairs and standardised by the training data. */
+/** Columns of an input, made from pairs. */
 interface Part {
   readonly statistics: InputStatistics
   /** @returns (n, columns) row-major. */
@@ -131,12 +131,12 @@ interface Inputs {
 
 function inputsOf(training: Pairs, query: RidgeCcaQuery): Inputs {
   const { video, music } = inputStatistics(training)
-  const videoPart: Part = { statistics: video, rows: (pairs) => meanRows(pairs.video) }
-  const musicPart: Part = { statistics: music, rows: (pairs) => meanRows(pairs.music) }
+  const videoPart: Part = { statistics: withOneDeviation(video), rows: (pairs) => meanRows(pairs.video) }
+  const musicPart: Part = { statistics: withOneDeviation(music), rows: (pairs) => meanRows(pairs.music) }
   return { query: query === 'video' ? [videoPart] : [videoPart, wordsPart(training)], music: [musicPart] }
 }
 
-/** One column a word of the training texts: 1 where a pair's text has it. Rare ones are not made louder than others. */
+/** One column a word of the training texts: 1 where a pair's text has it. */
 function wordsPart(training: Pairs): Part {
   const words = new Map<string, number>()
   for (let pair = 0; pair < training.count; pair++) {
