@@ -102,7 +102,8 @@ export class PlainOps implements Ops<Plain> {
     const shape = order.map((axis) => a.shape[axis]!)
     const to = stepsOf(shape)
     return fill(shape, (place) => {
-      const from = order.reduce((sum, axis, i) => sum + (Math.floor(place / to[i]!) % shape[i]!) * steps[axis]!, 0)
+      let from = 0
+      for (let i = 0; i < order.length; i++) from += (Math.floor(place / to[i]!) % shape[i]!) * steps[order[i]!]!
       return a.values[from]!
     })
   }
@@ -152,7 +153,9 @@ export class PlainOps implements Ops<Plain> {
 }
 
 function fill(shape: readonly number[], value: (place: number) => number): Plain {
-  return { shape, values: Float64Array.from({ length: sizeOf(shape) }, (_, place) => value(place)) }
+  const values = new Float64Array(sizeOf(shape))
+  for (let place = 0; place < values.length; place++) values[place] = value(place)
+  return { shape, values }
 }
 
 function each(a: Plain, f: (x: number) => number): Plain {
@@ -162,7 +165,11 @@ function each(a: Plain, f: (x: number) => number): Plain {
 function rows(a: Plain, f: (row: number[]) => number[]): Plain {
   const width = a.shape.at(-1)!
   const values = new Float64Array(a.values.length)
-  for (let at = 0; at < values.length; at += width) values.set(f(Array.from(a.values.subarray(at, at + width))), at)
+  const row = new Array<number>(width)
+  for (let at = 0; at < values.length; at += width) {
+    for (let i = 0; i < width; i++) row[i] = a.values[at + i]!
+    values.set(f(row), at)
+  }
   return { shape: a.shape, values }
 }
 
@@ -170,17 +177,23 @@ function broadcast(a: Plain, b: Plain, f: (x: number, y: number) => number): Pla
   const lead = a.shape.length - b.shape.length
   const [steps, stepsOfB] = [stepsOf(a.shape), stepsOf(b.shape)]
   return fill(a.shape, (place) => {
-    const from = b.shape.reduce(
-      (sum, size, axis) => sum + (Math.floor(place / steps[lead + axis]!) % size) * stepsOfB[axis]!,
-      0,
-    )
+    let from = 0
+    for (let axis = 0; axis < b.shape.length; axis++) {
+      from += (Math.floor(place / steps[lead + axis]!) % b.shape[axis]!) * stepsOfB[axis]!
+    }
     return f(a.values[place]!, b.values[from]!)
   })
 }
 
 /** How far apart neighbours along each axis lie. */
 function stepsOf(shape: readonly number[]): number[] {
-  return shape.map((_, axis) => sizeOf(shape.slice(axis + 1)))
+  const steps = new Array<number>(shape.length)
+  let step = 1
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    steps[axis] = step
+    step *= shape[axis]!
+  }
+  return steps
 }
 
 /** By its power series, to about 1e-9 where it is not ±1. */
