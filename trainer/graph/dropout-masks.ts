@@ -2,15 +2,11 @@
  * Masks of dropout, the same for every backend: which values fall out depends on the seed, the step, the site and the
  * place alone. (The graph takes them as inputs, and an eager backend makes tensors of them.)
  */
+import type { DropoutSite } from '../../model/graph-ops.ts'
 import { boundShape } from '../../model/graph-shapes.ts'
-import type { Shape } from '../../model/ops.ts'
 import { seededBits } from '../../model/random.ts'
 import { ShapeError } from '../../ports/errors.ts'
-
-export interface MaskedSite {
-  readonly rate: number
-  readonly shape: Shape
-}
+import type { Values } from './training-session.ts'
 
 /** Where in a training run. */
 export interface MaskDraw {
@@ -24,10 +20,10 @@ export interface MaskDraw {
  * @returns a mask for each.
  */
 export function dropoutMasks(
-  sites: ReadonlyMap<string, MaskedSite>,
+  sites: ReadonlyMap<string, DropoutSite>,
   draw: MaskDraw,
   sizes: ReadonlyMap<string, number> = new Map(),
-): Map<string, { readonly shape: readonly number[]; readonly values: Float32Array }> {
+): Map<string, Values> {
   return new Map(
     [...sites].map(([site, { rate, shape: named }]) => {
       const shape = boundShape(named, sizes).map((size) => {
