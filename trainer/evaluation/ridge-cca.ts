@@ -5,15 +5,15 @@
  *     x ↦ unit(diag(ρ^power) Uᵀ Lx⁻¹ x)      y ↦ unit(diag(ρ^power) Vᵀ Ly⁻¹ y)      score = their dot product
  *
  * Sources: Vinod 1976 (ridge); Gong et al. 2014, "A multi-view embedding space" (ρ^power and cosines). A query is the mean
- * of a video's segments, or that and its words as a multi-hot vector: the parts of its text between commas. Each is centred
- * and divided by one deviation for all of its columns, so that the ridge silences columns that hardly vary. Time grows with
- * the cube of the widths: meant for about a thousand columns of queries and some hundred of music.
+ * of a video's segments, or that and its words as a multi-hot vector: the parts of its text between commas, centred and
+ * divided by one deviation. Time grows with the cube of the widths: meant for about a thousand columns of queries and some
+ * hundred of music.
  */
 import { unit } from '../../model/vector.ts'
 import type { InputStatistics } from '../../model/viml.ts'
 import { meanRows, type Pairs, selectPairs } from '../data/pairs.ts'
 import { splitPairs } from '../data/split.ts'
-import { columnStatistics, inputStatistics, withOneDeviation } from '../data/standardise.ts'
+import { columnStatistics, withOneDeviation } from '../data/standardise.ts'
 import {
   cholesky,
   crossMoments,
@@ -29,7 +29,15 @@ import { dotScores, type Scores } from './scores.ts'
 
 export type RidgeCcaQuery = 'video' | 'video+words'
 
+/**
+ * What is done to the means of segments. 'columns': each column is standardised by its own mean and deviation.
+ * 'directions': rows are made unit length, then centred and divided by one deviation, so that the ridge silences columns
+ * that hardly vary.
+ */
+export type RidgeCcaInputs = 'columns' | 'directions'
+
 export interface RidgeCcaSettings {
+  readonly inputs: RidgeCcaInputs
   /** Added to the variances of the inputs, which are 1 in the mean. */
   readonly queryRidge: number
   readonly musicRidge: number
@@ -49,7 +57,7 @@ export interface RidgeCca {
 
 /** Fits with given settings. */
 export function fitRidgeCca(training: Pairs, query: RidgeCcaQuery, settings: RidgeCcaSettings): RidgeCca {
-  const inputs = inputsOf(training, query)
+  const inputs = inputsOf(training, query, settings.inputs)
   const directions = directionsOf(momentsOf(inputs, training), settings)
   return {
     settings,
@@ -65,7 +73,12 @@ export interface RidgeCcaGrid {
   readonly power: readonly number[]
 }
 
-const GRID: RidgeCcaGrid = { queryRidge: [0.3, 1, 3], musicRidge: [0.1, 0.3, 1], rank: [64, 96, 128], power: [0.5, 1] }
+const GRID: RidgeCcaGrid = {
+  queryRidge: [0.3, 1, 3],
+  musicRidge: [0.3, 1, 3, 10],
+  rank: [64, 96, 128],
+  power: [0.5, 1],
+}
 /** Share of the training pairs that asks, and how many of them ask each other at a time. */
 const CHOOSING = { share: 0.25, pool: 500 }
 
@@ -79,11 +92,16 @@ export interface ChosenRidgeCca {
  * @returns the settings of the grid with the highest mean of R@1, R@5 and R@10 when fitted on most of the training pairs
  * and asked by the rest of them, each once: no other pairs have a say.
  */
-export function chooseRidgeCca(training: Pairs, query: RidgeCcaQuery, grid: RidgeCcaGrid = GRID): ChosenRidgeCca {
+export function chooseRidgeCca(
+  training: Pairs,
+  query: RidgeCcaQuery,
+  kind: RidgeCcaInputs = 'directions',
+  grid: RidgeCcaGrid = GRID,
+): ChosenRidgeCca {
   const split = splitPairs(training, { fit: 1 - CHOOSING.share, choose: CHOOSING.share }, 0)
   const fit = selectPairs(training, split.fit)
   const pools = poolsOf(training, split.choose)
-  const inputs = inputsOf(fit, query)
+  const inputs = inputsOf(fit, query, kind)
   const moments = momentsOf(inputs, fit)
   const tried: ChosenRidgeCca[] = []
   for (const queryRidge of grid.queryRidge) {
@@ -92,7 +110,7 @@ export function chooseRidgeCca(training: Pairs, query: RidgeCcaQuery, grid: Ridg
       const projected = pools.map((pool) => ({ pool, projected: project(inputs, directions, pool) }))
       for (const rank of grid.rank) {
         for (const power of grid.power) {
-          const settings = { queryRidge, musicRidge, rank, power }
+          const settings = { inputs: kind, queryRidge, musicRidge, rank, power }
           const ranks = projected.flatMap(({ pool, projected }) => {
             const everyone = [Array.from({ length: pool.count }, (_, pair) => pair)]
             return evaluateRetrieval(weighted(projected, directions, settings), pool.trackIds, everyone).pools
@@ -129,11 +147,26 @@ interface Inputs {
   readonly music: readonly Part[]
 }
 
-function inputsOf(training: Pairs, query: RidgeCcaQuery): Inputs {
-  const { video, music } = inputStatistics(training)
-  const videoPart: Part = { statistics: withOneDeviation(video), rows: (pairs) => meanRows(pairs.video) }
-  const musicPart: Part = { statistics: withOneDeviation(music), rows: (pairs) => meanRows(pairs.music) }
-  return { query: query === 'video' ? [videoPart] : [videoPart, wordsPart(training)], music: [musicPart] }
+function inputsOf(training: Pairs, query: RidgeCcaQuery, kind: RidgeCcaInputs): Inputs {
+  const video = meansPart(training, 'video', kind)
+  return {
+    query: query === 'video' ? [video] : [video, wordsPart(training)],
+    music: [meansPart(training, 'music', kind)],
+  }
+}
+
+function meansPart(training: Pairs, side: 'video' | 'music', kind: RidgeCcaInputs): Part {
+  const { dims } = training[side]
+  if (kind === 'columns') {
+    const rows = (pairs: Pairs) => meanRows(pairs[side])
+    return { statistics: columnStatistics([rows(training)], dims), rows }
+  }
+  const rows = (pairs: Pairs) => {
+    const means = meanRows(pairs[side])
+    for (let at = 0; at < means.length; at += dims) means.set(unit(means.subarray(at, at + dims)), at)
+    return means
+  }
+  return { statistics: withOneDeviation(columnStatistics([rows(training)], dims)), rows }
 }
 
 /** One column a word of the training texts: 1 where a pair's text has it. */
