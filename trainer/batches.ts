@@ -1,0 +1,77 @@
+/** Pairs as the padded batches that the graphs take. */
+import { shuffled } from '../model/random.ts'
+import { type Pairs, type RaggedSequences, sequenceOf, textVectorOf } from './data/pairs.ts'
+import type { Values } from './graph/training-session.ts'
+import { targetsOf } from './loss.ts'
+
+export interface BatchDraw {
+  /** How often words are replaced by x_NULL. */
+  readonly textDropout: number
+  readonly random: () => number
+}
+
+/**
+ * One epoch's batches of pair numbers, all of the same size: the pairs that are left over wait for another epoch. Where a
+ * batch is as large as the data, one batch.
+ */
+export function epochBatches(count: number, size: number, random: () => number): number[][] {
+  const order = shuffled(
+    Array.from({ length: count }, (_, pair) => pair),
+    random,
+  )
+  const width = Math.min(size, count)
+  return Array.from({ length: Math.floor(count / width) }, (_, i) => order.slice(i * width, (i + 1) * width))
+}
+
+/** What a training step is fed: sequences with their masks, words or x_NULL, and what belongs together. */
+export function trainingInputs(pairs: Pairs, chosen: readonly number[], draw: BatchDraw): Map<string, Values> {
+  const { rows, columns } = targetsOf(
+    chosen.map((pair) => pairs.trackIds[pair]!),
+    chosen.map((pair) => pairs.weights[pair]!),
+  )
+  const square = [chosen.length, chosen.length]
+  return new Map([
+    ...featureInputs(pairs, chosen, (pair) => {
+      if (pairs.texts === undefined || draw.random() < draw.textDropout) return undefined
+      return textVectorOf(pairs.texts, pair, Math.floor(draw.random() * pairs.texts.variants))
+    }),
+    ['targets.rows', { shape: square, values: rows }],
+    ['targets.columns', { shape: square, values: columns }],
+  ])
+}
+
+/** @param textOf a pair (dims,); undefined for x_NULL. */
+export function featureInputs(
+  pairs: Pairs,
+  chosen: readonly number[],
+  textOf: (pair: number) => Float32Array | undefined,
+): Map<string, Values> {
+  return new Map([...padded('video', pairs.video, chosen), ...padded('music', pairs.music, chosen), textInput()])
+
+  function textInput(): [string, Values] {
+    const { dims = 0, vectors } = pairs.texts ?? {}
+    const values = new Float32Array(chosen.length * dims)
+    for (const [i, pair] of chosen.entries()) {
+      const vector = textOf(pair) ?? vectors?.subarray(0, dims)
+      if (vector !== undefined) values.set(vector, i * dims)
+    }
+    return ['text', { shape: [chosen.length, dims], values }]
+  }
+}
+
+/** (B, S, dims) and (B, S), S being the longest of the batch. */
+function padded(name: string, sequences: RaggedSequences, chosen: readonly number[]): [string, Values][] {
+  const { dims } = sequences
+  const rows = chosen.map((pair) => sequenceOf(sequences, pair))
+  const segments = Math.max(...rows.map(({ length }) => length / dims))
+  const features = new Float32Array(chosen.length * segments * dims)
+  const mask = new Float32Array(chosen.length * segments)
+  for (const [i, row] of rows.entries()) {
+    features.set(row, i * segments * dims)
+    mask.fill(1, i * segments, i * segments + row.length / dims)
+  }
+  return [
+    [name, { shape: [chosen.length, segments, dims], values: features }],
+    [`${name}.mask`, { shape: [chosen.length, segments], values: mask }],
+  ]
+}
