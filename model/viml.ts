@@ -123,7 +123,7 @@ function projected<T>(ops: Ops<T>, config: VimlConfig, modality: Modality, x: T)
   return linear(ops, `${modality}.projection`, ops.dropout(standard, config.inputDropout, `${modality}.input`))
 }
 
-/** x + W₂ gelu(W₁ norm(x)), `layers` times, then a last norm; x (B, D). */
+/** x + W₂ gelu(W₁ norm(x)), `layers` times; x (B, D). */
 function residualMlp<T>(ops: Ops<T>, config: VimlConfig, name: string, x: T): T {
   let y = x
   for (let layer = 0; layer < config.encoder.layers; layer++) {

@@ -8,7 +8,7 @@
  */
 import type { Ops } from '../model/ops.ts'
 
-/** Its logarithm is a parameter where it is learned; no smaller than 1/100 (Radford et al. 2021). */
+/** The parameter log(1/τ), where τ is learned. */
 export const TEMPERATURE = 'temperature.log-inverse'
 
 export interface Targets<T> {

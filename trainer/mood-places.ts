@@ -8,6 +8,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { readCsv } from './data/csv.ts'
 
 export interface Usage {
   readonly clips: number
@@ -93,19 +94,6 @@ export function fitLine(points: readonly { x: number; y: number; weight: number 
     points.reduce((sum, point) => sum + point.weight * (point.x - x) * (point.y - y), 0) /
     points.reduce((sum, point) => sum + point.weight * (point.x - x) ** 2, 0)
   return (at) => y + slope * (at - x)
-}
-
-/** RFC 4180. @returns rows by the names of the first. */
-export function readCsv(text: string): Record<string, string>[] {
-  const rows: string[][] = [[]]
-  const field = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/gy
-  for (let match = field.exec(text); match !== null && field.lastIndex <= text.length; match = field.exec(text)) {
-    rows.at(-1)!.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? '')
-    if (field.lastIndex >= text.length) break
-    if (match[3] !== ',') rows.push([])
-  }
-  const [names = [], ...records] = rows
-  return records.map((values) => Object.fromEntries(names.map((name, i) => [name, values[i] ?? ''])))
 }
 
 function main(musicCapsPath: string, normsPath: string): void {

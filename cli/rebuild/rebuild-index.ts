@@ -4,15 +4,17 @@
  *     topics ──▶ index-embeddings, as the group of the new generation ──▶ new generation ──▶ compared ──▶ serves
  *
  *   [takeover]  the replay runs as the very group that the live stage turns to once the generation serves
- *               (projectionGeneration): it goes on where the replay stopped, so no record is lost. What the stage read in between as its old group
- *               it reads again, which changes nothing; a record that cannot be projected gets a second dead letter then
+ *               (projectionGeneration): it goes on where the replay stopped, so no record is lost. What the stage read in
+ *               between as its old group it reads again, which changes nothing; a record that cannot be projected gets a
+ *               second dead letter then
  *   [whole]     the new generation serves only if it has a row for every embedding that stands on its topic
  *   [or not]    a replay that fails, is stopped or is not whole leaves what serves as it was
  *   [letters]   records that cannot be projected have their dead letters from the first time, and get no others
  *
  * The catalogue is not rebuilt beside itself: the same records are written into the one that serves, which changes
- * nothing where nothing is missing. If it is wiped meanwhile the rebuild ends, for the live stage then reads all anew. Offsets of groups that are no longer used are left to the broker, which forgets them
- * in its time: the port has no way to remove a group.
+ * nothing where nothing is missing. If it is wiped meanwhile the rebuild ends, for the live stage then reads all anew.
+ * Offsets of groups that are no longer used are left to the broker, which forgets them in its time: the port has no way to
+ * remove a group.
  */
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'

@@ -6,10 +6,10 @@
  *     npm run benchmark:request-reply-kafka -- [--tracks 10000] [--seconds 8] [--rounds 4] [--instances 1]
  *
  * Each round measures the capacity first (64 at a time, in a closed loop). Then queries arrive as a Poisson process at
- * 25, 50 and 80 % of it, whether or not those before were answered, and latencies count from the intended time. Both sides get
- * the same arrivals, by turns; figures are medians over the rounds. `busy` is the share of the machine's CPU time that was
- * used meanwhile, by whatever. `--instances 0` answers in this process, which also
- * asks; else so many processes of their own answer.
+ * 25, 50 and 80 % of it, whether or not those before were answered, and latencies count from the intended time. Both sides
+ * get the same arrivals, by turns; figures are medians over the rounds. `busy` is the share of the machine's CPU time that
+ * was used meanwhile, by whatever. `--instances 0` answers in this process, which also asks; else so many processes of
+ * their own answer.
  */
 import { randomUUID } from 'node:crypto'
 import { cpus } from 'node:os'

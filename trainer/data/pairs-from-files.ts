@@ -11,10 +11,10 @@
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse } from 'csv-parse/sync'
 import { seededRandom, shuffled } from '../../model/random.ts'
 import type { TextEncoder } from '../../ports/encoder.ts'
 import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
+import { readCsv } from './csv.ts'
 import { type EncodeTextsOptions, encodeTexts } from './encode-texts.ts'
 import { isMusicLabel } from './music-labels.ts'
 import { type NpyArray, readNpyFile } from './npy.ts'
@@ -81,7 +81,7 @@ async function readItems(path: string): Promise<Item[]> {
     throw new SetupError('no-file', `${path} cannot be read: ${cause.message}.`, { cause })
   })
   try {
-    return parse(text, { columns: true, bom: true, skip_empty_lines: true })
+    return readCsv(text)
   } catch (cause) {
     throw badCsv(path, cause instanceof Error ? cause.message : String(cause))
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { fitLine, readCsv, shrink, usageOf } from '../../../trainer/mood-places.ts'
+import { readCsv } from '../../../trainer/data/csv.ts'
+import { fitLine, shrink, usageOf } from '../../../trainer/mood-places.ts'
 
 test('fields of a CSV file may hold commas, quotes and line breaks', () => {
   assert.deepEqual(readCsv('a,b\n"1, ""x""\ny",2\r\n3,\n'), [
