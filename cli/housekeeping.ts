@@ -7,6 +7,7 @@ import { OutageError } from '../ports/errors.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { MediaStore } from '../ports/media.ts'
 import { TRIPLET_SIDES } from '../processors/materialize-triplets/materialize-triplets.ts'
+import { readPartition } from '../runtime/read-partition.ts'
 import { uploadsReceived } from '../topics/topics.ts'
 
 const HOUR_MS = 3_600_000
@@ -86,14 +87,10 @@ async function sweepMedia(broker: Broker, catalogue: Catalogue, mediaStore: Medi
 async function* mediaOnTopic(broker: Broker): AsyncGenerator<string> {
   const { name, partitions } = uploadsReceived
   for (let partition = 0; partition < partitions; partition++) {
-    for (let offset = 0; ; ) {
-      const records = await broker.read(name, partition, offset, PAGE)
-      for (const { value } of records)
-        yield* Buffer.from(value ?? [])
-          .toString('latin1')
-          .match(MEDIA_URI) ?? []
-      if (records.length === 0) break
-      offset = records.at(-1)!.offset + 1
+    for await (const { value } of readPartition(broker, name, partition, PAGE)) {
+      yield* Buffer.from(value ?? [])
+        .toString('latin1')
+        .match(MEDIA_URI) ?? []
     }
   }
 }

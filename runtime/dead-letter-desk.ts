@@ -4,6 +4,7 @@ import { InvalidRequestError } from '../ports/errors.ts'
 import type { Topic } from '../topics/topic.ts'
 import { type DeadLetterCause, deadLetterCause, deadLetterName, redriveRecord } from './dead-letter.ts'
 import { newestBetween } from './newest-between.ts'
+import { readPartition } from './read-partition.ts'
 
 export interface FiledLetter {
   /** '<topic>/<partition>/<offset>' of the original topic; the offset is that in the dead-letter topic. */
@@ -18,14 +19,9 @@ const READ_AT_ONCE = 100
 export async function* deadLetters(broker: Broker, topics: readonly Topic[]): AsyncGenerator<FiledLetter> {
   for (const { name, partitions } of topics) {
     for (let partition = 0; partition < partitions; partition++) {
-      for (let offset = 0; ; ) {
-        const records = await broker.read(deadLetterName(name), partition, offset, READ_AT_ONCE)
-        for (const record of records) {
-          const cause = deadLetterCause(record.headers)
-          if (cause !== undefined) yield { position: `${name}/${partition}/${record.offset}`, cause, record }
-          offset = record.offset + 1
-        }
-        if (records.length === 0) break
+      for await (const record of readPartition(broker, deadLetterName(name), partition, READ_AT_ONCE)) {
+        const cause = deadLetterCause(record.headers)
+        if (cause !== undefined) yield { position: `${name}/${partition}/${record.offset}`, cause, record }
       }
     }
   }

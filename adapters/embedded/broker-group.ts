@@ -5,9 +5,9 @@
  * A member that joins or leaves moves partitions at once; the old owner's batch is aborted and its commits are fenced.
  */
 import type { ConsumeOptions, Consumer } from '../../ports/broker.ts'
+import { settlesWithin } from '../settles-within.ts'
 import { Lane } from './broker-lane.ts'
 import type { BrokerLogs } from './broker-logs.ts'
-import { settlesWithin } from './settles-within.ts'
 
 /** How long a member waits for running batches when `stop` names no grace. */
 const DEFAULT_GRACE_MS = 10_000

@@ -9,9 +9,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Batch, BatchOutcome, OutputRecord } from '../../ports/broker.ts'
 import { FencedError } from '../../ports/errors.ts'
+import { settlesWithin } from '../settles-within.ts'
 import type { BrokerLog, TopicState } from './broker-log.ts'
 import type { BrokerLogs } from './broker-logs.ts'
-import { settlesWithin } from './settles-within.ts'
 
 /** Values of a batch pass this by one record at most. */
 const MOST_BATCH_BYTES = 2 * 1024 * 1024

@@ -9,7 +9,7 @@
  */
 import type { ConsumeOptions, Consumer } from '../../ports/broker.ts'
 import { OutageError } from '../../ports/errors.ts'
-import { settlesWithin } from '../embedded/settles-within.ts'
+import { settlesWithin } from '../settles-within.ts'
 import type { Assignment } from './assignment.ts'
 import type { KafkaOptions } from './client.ts'
 import { coalesced } from './coalesced.ts'

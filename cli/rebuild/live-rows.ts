@@ -6,6 +6,7 @@ import type { Broker, PartitionLag } from '../../ports/broker.ts'
 import type { Catalogue } from '../../ports/catalogue.ts'
 import type { IndexKind, IndexName, VectorIndex } from '../../ports/vector-index.ts'
 import { isVoid } from '../../processors/index-embeddings/index-embeddings.ts'
+import { readPartition } from '../../runtime/read-partition.ts'
 import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded, videoEmbedded } from '../../topics/topics.ts'
 import { receivedAtOf } from '../../topics/upload-stamp.ts'
@@ -91,16 +92,12 @@ async function* livePartitions(
     const source = sources.find((one) => one.topic === topic)
     if (source === undefined) continue
     const keys = new Map<string, LiveKey>()
-    for (let offset = 0; offset < committedOffset; ) {
-      const page = await broker.read(topic, partition, offset, READ_AT_ONCE)
-      for (const { key, value, headers, offset: at } of page) {
-        if (key === null || at >= committedOffset) continue
-        const [id, release] = splitEmbeddingKey(key)
-        if (value === null) keys.delete(key)
-        else keys.set(key, { id, release, receivedAt: receivedAtOf(headers) })
-      }
-      if (page.length === 0) break
-      offset = page.at(-1)!.offset + 1
+    for await (const { key, value, headers, offset } of readPartition(broker, topic, partition, READ_AT_ONCE)) {
+      if (offset >= committedOffset) break
+      if (key === null) continue
+      const [id, release] = splitEmbeddingKey(key)
+      if (value === null) keys.delete(key)
+      else keys.set(key, { id, release, receivedAt: receivedAtOf(headers) })
     }
     yield { kind: source.kind, keys: [...keys.values()] }
   }
