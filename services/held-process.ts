@@ -39,11 +39,12 @@ export async function holdProcess(
     stdio: ['pipe', log, log, 'pipe'],
   })
   closeSync(log)
-  const ended = new Promise<string>((resolve, reject) => {
-    child.once('error', reject)
+  const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(describe(code, signal)))
   })
-  const pid = await Promise.race([readPid(child.stdio[3] as Readable), ended.then(() => Number.NaN)])
+  const failed = new Promise<never>((_, reject) => child.once('error', reject))
+  // Not against `ended`: a short command may be gone before its line is read.
+  const pid = await Promise.race([readPid(child.stdio[3] as Readable), failed])
   if (Number.isNaN(pid)) throw new Error(`${holdScript} ended before it started ${command}: ${await ended}`)
   unref(child)
 
