@@ -1,12 +1,14 @@
 /** Pairs as the padded batches that the graphs take. */
 import { shuffled } from '../model/random.ts'
 import { type Pairs, type RaggedSequences, sequenceOf, textVectorOf } from './data/pairs.ts'
-import type { Values } from './graph/training-session.ts'
 import { targetsOf } from './loss.ts'
+import type { Values } from './step-backend.ts'
 
 export interface BatchDraw {
   /** How often words are replaced by x_NULL. */
   readonly textDropout: number
+  /** The most segments of a sequence: of a longer one a window is drawn, the same of a video and its sound. */
+  readonly mostSegments?: number | undefined
   readonly random: () => number
 }
 
@@ -30,23 +32,41 @@ export function trainingInputs(pairs: Pairs, chosen: readonly number[], draw: Ba
     chosen.map((pair) => pairs.weights[pair]!),
   )
   const square = [chosen.length, chosen.length]
+  const most = draw.mostSegments ?? Number.POSITIVE_INFINITY
+  const window = { most, places: Float32Array.from(chosen, () => (most === Number.POSITIVE_INFINITY ? 0 : draw.random())) }
+  const textOf = (pair: number) => {
+    if (pairs.texts === undefined || draw.random() < draw.textDropout) return undefined
+    return textVectorOf(pairs.texts, pair, Math.floor(draw.random() * pairs.texts.variants))
+  }
   return new Map([
-    ...featureInputs(pairs, chosen, (pair) => {
-      if (pairs.texts === undefined || draw.random() < draw.textDropout) return undefined
-      return textVectorOf(pairs.texts, pair, Math.floor(draw.random() * pairs.texts.variants))
-    }),
+    ...featureInputs(pairs, chosen, textOf, window),
     ['targets.rows', { shape: square, values: rows }],
     ['targets.columns', { shape: square, values: columns }],
   ])
 }
 
-/** @param textOf a pair (dims,); undefined for x_NULL. */
+/** Which segments of longer sequences are taken. */
+export interface SegmentWindow {
+  readonly most: number
+  /** 0 … 1 of each chosen pair: where between its first and its last window. The first if absent. */
+  readonly places?: Float32Array | undefined
+}
+
+/**
+ * @param textOf a pair (dims,); undefined for x_NULL.
+ * @param window all segments if absent.
+ */
 export function featureInputs(
   pairs: Pairs,
   chosen: readonly number[],
   textOf: (pair: number) => Float32Array | undefined,
+  window: SegmentWindow = { most: Number.POSITIVE_INFINITY },
 ): Map<string, Values> {
-  return new Map([...padded('video', pairs.video, chosen), ...padded('music', pairs.music, chosen), textInput()])
+  return new Map([
+    ...padded('video', pairs.video, chosen, window),
+    ...padded('music', pairs.music, chosen, window),
+    textInput(),
+  ])
 
   function textInput(): [string, Values] {
     const { dims = 0, vectors } = pairs.texts ?? {}
@@ -60,9 +80,20 @@ export function featureInputs(
 }
 
 /** (B, S, dims) and (B, S), S being the longest of the batch. */
-function padded(name: string, sequences: RaggedSequences, chosen: readonly number[]): [string, Values][] {
+function padded(
+  name: string,
+  sequences: RaggedSequences,
+  chosen: readonly number[],
+  { most, places }: SegmentWindow,
+): [string, Values][] {
   const { dims } = sequences
-  const rows = chosen.map((pair) => sequenceOf(sequences, pair))
+  const rows = chosen.map((pair, i) => {
+    const row = sequenceOf(sequences, pair)
+    const left = row.length / dims - most
+    if (left <= 0) return row
+    const start = Math.floor((places?.[i] ?? 0) * (left + 1))
+    return row.subarray(start * dims, (start + most) * dims)
+  })
   const segments = Math.max(...rows.map(({ length }) => length / dims))
   const features = new Float32Array(chosen.length * segments * dims)
   const mask = new Float32Array(chosen.length * segments)

@@ -10,10 +10,9 @@ import { type AdamWState, adamWStep, beginAdamW, learningRateAt } from './adamw.
 import { epochBatches, trainingInputs } from './batches.ts'
 import type { Pairs } from './data/pairs.ts'
 import { inputStatistics } from './data/standardise.ts'
-import { dropoutMasks } from './graph/dropout-masks.ts'
-import { TrainingSession, type Values } from './graph/training-session.ts'
-import { trainingGraph } from './graphs.ts'
+import { GraphBackend } from './graph/graph-backend.ts'
 import { TEMPERATURE } from './loss.ts'
+import type { StepBackend } from './step-backend.ts'
 import { modelConfig, type TrainConfig } from './train-config.ts'
 
 export interface EpochReport {
@@ -57,7 +56,8 @@ export async function train({ config, pairs, threads, validate, onEpoch, signal 
   const optimiser = { beta1, beta2, epsilon: EPSILON, weightDecay, clipNorm, emaDecay }
   const size = Math.min(config.batch, pairs.count)
   const steps = Math.floor(pairs.count / size) * config.epochs
-  const sessions = new Sessions(config, model, parameters, threads)
+  const { temperature, seed } = config
+  const backend: StepBackend = new GraphBackend({ config: model, temperature, seed }, { threads })
   const epochs: EpochReport[] = []
   let best: { report: EpochReport; parameters: Parameters } | undefined
   try {
@@ -68,7 +68,7 @@ export async function train({ config, pairs, threads, validate, onEpoch, signal 
       for (const chosen of epochBatches(pairs.count, size, random)) {
         signal?.throwIfAborted()
         const inputs = trainingInputs(pairs, chosen, { textDropout: config.textDropout, random })
-        const { loss, gradients } = await sessions.step(inputs, parameters, state.step)
+        const { loss, gradients } = await backend.step(inputs, parameters, state.step)
         const rate = learningRateAt(state.step, steps, config.learningRate, config.warmUp)
         const norm = adamWStep(parameters, gradients, state, rate, optimiser)
         if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw diverged(epoch, loss)
@@ -84,7 +84,7 @@ export async function train({ config, pairs, threads, validate, onEpoch, signal 
       else if (epoch - best.report.epoch >= (config.patience ?? Number.POSITIVE_INFINITY)) break
     }
   } finally {
-    await sessions.dispose()
+    await backend.dispose()
   }
   return { model, parameters: best!.parameters, best: best!.report, epochs }
 }
@@ -110,49 +110,6 @@ export function averagedParameters(parameters: Parameters, { average }: AdamWSta
       return [name, { ...parameter, values: values.slice() }]
     }),
   )
-}
-
-/** One session for each shape of batch: sequences are padded to the longest of theirs. */
-class Sessions {
-  readonly #config: TrainConfig
-  readonly #model: VimlConfig
-  readonly #parameters: Parameters
-  readonly #threads: number
-  readonly #opened = new Map<
-    string,
-    { session: TrainingSession; sites: ReturnType<typeof trainingGraph>['sites']; inputs: readonly string[] }
-  >()
-
-  constructor(config: TrainConfig, model: VimlConfig, parameters: Parameters, threads: number) {
-    this.#config = config
-    this.#model = model
-    this.#parameters = parameters
-    this.#threads = threads
-  }
-
-  async step(given: ReadonlyMap<string, Values>, parameters: Parameters, step: number) {
-    const [batch, video] = given.get('video')!.shape as [number, number]
-    const music = given.get('music')!.shape[1]!
-    const { session, sites, inputs } = await this.#open(batch, { video, music })
-    const fed = new Map(inputs.map((name) => [name, given.get(name)!]))
-    return session.step({ inputs: fed, parameters, masks: dropoutMasks(sites, { seed: this.#config.seed, step }) })
-  }
-
-  async #open(batch: number, segments: { video: number; music: number }) {
-    const key = `${batch} ${segments.video} ${segments.music}`
-    let opened = this.#opened.get(key)
-    if (opened === undefined) {
-      const { temperature } = this.#config
-      const { bytes, sites, inputs } = trainingGraph(this.#model, this.#parameters, temperature, batch, segments)
-      opened = { session: await TrainingSession.open(bytes, { threads: this.#threads }), sites, inputs }
-      this.#opened.set(key, opened)
-    }
-    return opened
-  }
-
-  async dispose(): Promise<void> {
-    for (const { session } of this.#opened.values()) await session.dispose()
-  }
 }
 
 function diverged(epoch: number, loss: number): SetupError {

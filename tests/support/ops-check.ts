@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { GraphOps } from '../../model/graph-ops.ts'
 import type { Ops, Parameter } from '../../model/ops.ts'
 import { seededRandom, shuffled } from '../../model/random.ts'
-import { evaluationSession, TrainingSession, type Values } from '../../trainer/graph/training-session.ts'
+import { evaluationSession, TrainingSession } from '../../trainer/graph/training-session.ts'
+import type { Values } from '../../trainer/step-backend.ts'
 import { type Plain, PlainOps, sizeOf } from './plain-ops.ts'
 
 /** Written once, for every backend. */

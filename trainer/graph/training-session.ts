@@ -9,24 +9,13 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { boundShape } from '../../model/graph-shapes.ts'
 import type { Parameters } from '../../model/ops.ts'
 import { ShapeError } from '../../ports/errors.ts'
-
-export interface Values {
-  readonly shape: readonly number[]
-  /** Row-major. */
-  readonly values: Float32Array
-}
+import type { StepResult, Values } from '../step-backend.ts'
 
 export interface StepInputs {
   readonly inputs: ReadonlyMap<string, Values>
   readonly parameters: Parameters
   /** By dropout site. */
   readonly masks: ReadonlyMap<string, Values>
-}
-
-export interface StepResult {
-  readonly loss: number
-  /** By parameter; of its shape. */
-  readonly gradients: Map<string, Float32Array>
 }
 
 export interface SessionOptions {

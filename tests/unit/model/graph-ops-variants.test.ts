@@ -9,7 +9,7 @@ import {
   sequenceVector,
   type VimlConfig,
 } from '../../../model/viml.ts'
-import { dropoutMasks } from '../../../trainer/graph/dropout-masks.ts'
+import { dropoutMasks } from '../../../trainer/dropout-masks.ts'
 import { infoNce, TEMPERATURE, targetsOf } from '../../../trainer/loss.ts'
 import { checkGradients, checkValues, randomValues } from '../../support/ops-check.ts'
 

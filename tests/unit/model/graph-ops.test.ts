@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import { GraphOps } from '../../../model/graph-ops.ts'
 import { inspectOnnx } from '../../../model/onnx-reader.ts'
 import type { Ops } from '../../../model/ops.ts'
-import { evaluationSession, TrainingSession, type Values } from '../../../trainer/graph/training-session.ts'
+import { evaluationSession, TrainingSession } from '../../../trainer/graph/training-session.ts'
+import type { Values } from '../../../trainer/step-backend.ts'
 import {
   assertClose,
   checkGradients,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { GraphOps } from '../../../model/graph-ops.ts'
-import { dropoutMask, dropoutMasks } from '../../../trainer/graph/dropout-masks.ts'
-import { type StepInputs, TrainingSession, type Values } from '../../../trainer/graph/training-session.ts'
+import { dropoutMask, dropoutMasks } from '../../../trainer/dropout-masks.ts'
+import { type StepInputs, TrainingSession } from '../../../trainer/graph/training-session.ts'
+import type { Values } from '../../../trainer/step-backend.ts'
 import { randomParameters, randomValues } from '../../support/ops-check.ts'
 
 const parameters = randomParameters({ weight: [3, 2] })

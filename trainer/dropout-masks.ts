@@ -2,11 +2,11 @@
  * Masks of dropout, the same for every backend: which values fall out depends on the seed, the step, the site and the
  * place alone. (The graph takes them as inputs, and an eager backend makes tensors of them.)
  */
-import type { DropoutSite } from '../../model/graph-ops.ts'
-import { boundShape } from '../../model/graph-shapes.ts'
-import { seededBits } from '../../model/random.ts'
-import { ShapeError } from '../../ports/errors.ts'
-import type { Values } from './training-session.ts'
+import type { DropoutSite } from '../model/graph-ops.ts'
+import { boundShape } from '../model/graph-shapes.ts'
+import { seededBits } from '../model/random.ts'
+import { ShapeError } from '../ports/errors.ts'
+import type { Values } from './step-backend.ts'
 
 /** Where in a training run. */
 export interface MaskDraw {
