@@ -30,15 +30,21 @@ export class GraphOps implements Ops<GraphValue> {
   readonly #graph: TensorGraph
   readonly #parameters: Parameters
   readonly #training: boolean
+  readonly #prefix: string
   readonly #used = new Map<string, GraphValue>()
   readonly #sites = new Map<string, DropoutSite>()
   readonly #tape: GradientTape
 
-  constructor(name: string, parameters: Parameters, mode: 'serving' | 'training') {
-    this.#graph = new TensorGraph(name)
+  /**
+   * @param graph to write into, or the name of a new one.
+   * @param prefix of the parameters' names in it: two models in one graph have two.
+   */
+  constructor(graph: string | TensorGraph, parameters: Parameters, mode: 'serving' | 'training', prefix = '') {
+    this.#graph = typeof graph === 'string' ? new TensorGraph(graph) : graph
     this.#tape = new GradientTape(this.#graph)
     this.#parameters = parameters
     this.#training = mode === 'training'
+    this.#prefix = prefix
   }
 
   /** Where dropout takes masks, by site. */
@@ -69,10 +75,10 @@ export class GraphOps implements Ops<GraphValue> {
     this.#graph.output('loss', this.#graph.node('Reshape', [loss.name, this.#graph.ints([])]), [])
     const gradients = this.#tape.gradientsOf(loss)
     const trained = [...this.#parameters].filter(([, { trained }]) => trained)
-    const unreached = trained.filter(([name]) => !gradients.has(`param.${name}`)).map(([name]) => name)
+    const unreached = trained.filter(([name]) => !gradients.has(this.#placeOf(name))).map(([name]) => name)
     if (unreached.length > 0) throw new RangeError(`The loss does not reach the parameters ${unreached.join(', ')}.`)
     for (const [name, { shape }] of trained) {
-      this.#graph.output(`grad.${name}`, gradients.get(`param.${name}`)!, shape)
+      this.#graph.output(`grad.${name}`, gradients.get(this.#placeOf(name))!, shape)
     }
   }
 
@@ -86,11 +92,17 @@ export class GraphOps implements Ops<GraphValue> {
     const parameter = this.#parameters.get(name)
     if (parameter === undefined) throw new RangeError(`There is no parameter "${name}".`)
     const { shape, values, trained } = parameter
-    if (this.#training) this.#graph.input(`param.${name}`, shape)
-    else this.#graph.initializer(`param.${name}`, shape, values)
-    const value = { name: `param.${name}`, shape, wanted: this.#training && trained }
+    const place = this.#placeOf(name)
+    if (this.#training) this.#graph.input(place, shape)
+    else this.#graph.initializer(place, shape, values)
+    const value = { name: place, shape, wanted: this.#training && trained }
     this.#used.set(name, value)
     return value
+  }
+
+  /** Of a parameter in the graph. */
+  #placeOf(name: string): string {
+    return `param.${this.#prefix}${name}`
   }
 
   /** Of stacks ∂a = g bᵀ, ∂b = aᵀ g. Of a stack and a matrix the same with all rows of a and of g as one matrix. */

@@ -123,6 +123,11 @@ function projected<T>(ops: Ops<T>, config: VimlConfig, modality: Modality, x: T)
   return linear(ops, `${modality}.projection`, ops.dropout(standard, config.inputDropout, `${modality}.input`))
 }
 
+/** What is 0 once standardised: it stands where there is nothing. @returns (d,) */
+export function meanInput<T>(ops: Ops<T>, modality: Modality): T {
+  return ops.affine(ops.parameter(`${modality}.minus-mean`), -1)
+}
+
 /** x + W₂ gelu(W₁ norm(x)), `layers` times; x (B, D). */
 function residualMlp<T>(ops: Ops<T>, config: VimlConfig, name: string, x: T): T {
   let y = x
