@@ -16,9 +16,11 @@ export interface Artefacts {
     readonly bytes: number
     readonly wheels: Readonly<Record<string, string>>
   }
+  /** S3Proxy, as one jar. */
+  readonly s3: { readonly version: string; readonly bytes: number; readonly sha256: string }
   /** For machines whose own Java is missing or too old: "platform-arch" to SHA-256. */
   readonly java: { readonly version: string; readonly bytes: number; readonly wheels: Readonly<Record<string, string>> }
-  readonly images: { readonly kafka: string; readonly registry: string; readonly redis: string }
+  readonly images: { readonly kafka: string; readonly registry: string; readonly redis: string; readonly s3: string }
 }
 
 export type KafkaVersion = '4.3.1' | '3.9.2'

@@ -18,6 +18,7 @@ import { KAFKA_CLUSTER_ID, KAFKA_READY, kafkaSettings, propertiesText } from './
 import type { Plan } from './local.ts'
 import { redisReady, redisSettings } from './redis.ts'
 import { registryReady, registrySettings } from './registry.ts'
+import { s3Keys, s3Ready } from './s3.ts'
 import { type OwnService, untilReady } from './service.ts'
 import { lastLines } from './tools.ts'
 
@@ -64,7 +65,7 @@ interface Wanted {
   ready(log: string): Promise<boolean>
 }
 
-function containersOf({ kafka, registry, redis }: Plan): Wanted[] {
+function containersOf({ kafka, registry, redis, s3 }: Plan): Wanted[] {
   const wanted: Wanted[] = []
   if (kafka !== undefined) {
     const dataFolder = '/var/lib/kafka/data'
@@ -101,6 +102,18 @@ function containersOf({ kafka, registry, redis }: Plan): Wanted[] {
         ]),
       ),
       ready: () => registryReady(registry.port),
+    })
+  }
+  if (s3 !== undefined) {
+    wanted.push({
+      name: 's3',
+      image: artefacts.images.s3,
+      port: s3.port,
+      containerPort: 9000,
+      dataFolder: '/data',
+      command: ['server', '/data'],
+      env: { MINIO_ROOT_USER: s3Keys.accessKey, MINIO_ROOT_PASSWORD: s3Keys.secretKey },
+      ready: () => s3Ready(s3.port),
     })
   }
   for (const [index, { port }] of redis.entries()) {

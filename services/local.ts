@@ -9,6 +9,7 @@ import { hasMaven } from './maven.ts'
 import { hasPip } from './python.ts'
 import { localRedis, redisEntry, redisFitsPlatform } from './redis.ts'
 import { localRegistry, registryEntry } from './registry.ts'
+import { localS3, s3Entry } from './s3.ts'
 import type { OwnService } from './service.ts'
 
 /** What a rung is asked for. Ports are decided. */
@@ -23,13 +24,14 @@ export interface Plan {
     | undefined
   readonly registry: { readonly port: number } | undefined
   readonly redis: readonly { readonly port: number }[]
+  readonly s3: { readonly port: number } | undefined
 }
 
 /** Downloaded where need be, not started. @throws SetupError 'no-local-services' naming all that the machine lacks. */
 export async function localServices(plan: Plan, say: (line: string) => void): Promise<OwnService[]> {
-  const { kafka, registry, redis } = plan
+  const { kafka, registry, redis, s3 } = plan
   const cache = openCache(say)
-  const needsJava = kafka !== undefined || registry !== undefined
+  const needsJava = kafka !== undefined || registry !== undefined || s3 !== undefined
   const ownJava = needsJava ? await systemJava() : undefined
   const missing = await missingFor(plan, cache, needsJava && ownJava === undefined)
   if (missing.length > 0) {
@@ -47,6 +49,7 @@ export async function localServices(plan: Plan, say: (line: string) => void): Pr
     if (kafka !== undefined)
       services.push(await localKafka({ ...kafka, steady: plan.steady, folder: folder('kafka') }, tools))
     if (registry !== undefined) services.push(await localRegistry({ ...registry, folder: folder('registry') }, tools))
+    if (s3 !== undefined) services.push(await localS3({ ...s3, folder: folder('s3') }, tools))
   }
   for (const [index, { port }] of redis.entries()) {
     const name = index === 0 ? 'redis' : `redis-${index + 1}`
@@ -57,7 +60,7 @@ export async function localServices(plan: Plan, say: (line: string) => void): Pr
 
 /** What is in the cache needs no tool any more. */
 async function missingFor(
-  { kafka, registry, redis }: Plan,
+  { kafka, registry, redis, s3 }: Plan,
   cache: Cache,
   lacksJava: boolean,
 ): Promise<{ what: string; debian?: string }[]> {
@@ -65,15 +68,16 @@ async function missingFor(
   const jars = [
     ...(kafka === undefined ? [] : [kafkaEntry(kafka.version)]),
     ...(registry === undefined ? [] : [registryEntry]),
+    ...(s3 === undefined ? [] : [s3Entry]),
   ]
   const needsJava = lacksJava && !hasWheelJava(cache)
   const needsRedis = redis.length > 0 && !cache.has(redisEntry)
   const lacksPip = (needsJava || needsRedis) && !(await hasPip())
   if (needsJava && (lacksPip || !wheelJavaFitsPlatform)) {
-    missing.push({ what: 'Java 17 or newer (for Kafka and the registry)', debian: 'openjdk-17-jre-headless' })
+    missing.push({ what: 'Java 17 or newer (for all but Redis)', debian: 'openjdk-17-jre-headless' })
   }
   if (jars.some((name) => !cache.has(name)) && !(await hasMaven())) {
-    missing.push({ what: 'Maven (to download Kafka and the registry)', debian: 'maven' })
+    missing.push({ what: 'Maven (to download all but Redis)', debian: 'maven' })
   }
   if (needsRedis && !redisFitsPlatform) {
     missing.push({ what: `a Redis 8 with the Query Engine for ${process.platform} ${process.arch} (Docker has one)` })

@@ -70,6 +70,14 @@ export async function installRegistry(
   rmSync(archive)
 }
 
+/** S3Proxy, as one jar at `file`. @throws SetupError 'install-failed' | 'bad-hash' */
+export async function installS3(file: string, java: Java, { version, sha256 } = artefacts.s3): Promise<void> {
+  const artifact = `org.gaul:s3proxy:${version}:jar:jar-with-dependencies`
+  const get = [`${PLUGIN}:2.8:get`, '-Dtransitive=false', `-Dartifact=${artifact}`, `-Ddest=${file}`]
+  await maven(`Installing S3Proxy ${version}`, java, get)
+  await verify(file, sha256)
+}
+
 async function maven(what: string, java: Java, args: readonly string[]): Promise<void> {
   const env = java.home === undefined ? process.env : { ...process.env, JAVA_HOME: java.home }
   await runTool(what, 'mvn', ['--batch-mode', '--quiet', ...args], { env })

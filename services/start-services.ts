@@ -1,7 +1,8 @@
 /**
- * Kafka, a Confluent-compatible schema registry and Redis with the Query Engine, by the first rung that holds:
+ * Kafka, a Confluent-compatible schema registry and Redis with the Query Engine, and for tests an S3 service, by the first
+ * rung that holds:
  *
- *   given   their addresses stand in the environment: KAFKA_BROKERS, SCHEMA_REGISTRY_URL, REDIS_URL
+ *   given   their addresses stand in the environment: KAFKA_BROKERS, SCHEMA_REGISTRY_URL, REDIS_URL, S3_URL
  *   docker  a Docker engine of this machine answers and has, or can get, the images
  *   local   processes of this machine, from public packages (Maven, Python wheels), pinned by hash, cached
  *
@@ -18,14 +19,15 @@ import { findEngine } from './engine.ts'
 import { localServices, type Plan } from './local.ts'
 import { freePort } from './ports.ts'
 import { registryUrl } from './registry.ts'
+import { s3Url } from './s3.ts'
 import type { OwnService, RunningService } from './service.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
-export type ServiceName = 'kafka' | 'registry' | 'redis'
+export type ServiceName = 'kafka' | 'registry' | 'redis' | 's3'
 export type Rung = 'given' | 'docker' | 'local'
 
 export interface ServicesOptions {
-  /** All three if absent. */
+  /** All but S3 if absent. */
   readonly want?: readonly ServiceName[]
   /** Rungs that may be tried, in this order; all if absent. Without 'given', addresses in the environment are passed over. */
   readonly rungs?: readonly Rung[]
@@ -54,10 +56,13 @@ export interface Services {
   readonly redisUrl: string
   /** One a server. */
   readonly redisUrls: string[]
+  /** http://<access key>:<secret key>@host:port */
+  readonly s3Url: string
   /** Handles of what was asked for; a given one cannot be killed, stopped or started. */
   readonly kafka: RunningService
   readonly registry: RunningService
   readonly redis: RunningService
+  readonly s3: RunningService
   readonly redisServers: RunningService[]
   /** Rejects when a service that was started here ends by itself. */
   readonly failed: Promise<never>
@@ -75,6 +80,14 @@ export async function startServices(options: ServicesOptions = {}): Promise<Serv
   return assemble(own.rung, want, given, own.services, own.stop)
 }
 
+/** Where running ones are named. */
+const VARIABLES: Readonly<Record<ServiceName, string>> = {
+  kafka: 'KAFKA_BROKERS',
+  registry: 'SCHEMA_REGISTRY_URL',
+  redis: 'REDIS_URL',
+  s3: 'S3_URL',
+}
+
 interface Given {
   readonly addresses: string[]
   readonly services: RunningService[]
@@ -87,13 +100,9 @@ function givenServices(env: NodeJS.ProcessEnv): Partial<Record<ServiceName, Give
       ?.split(',')
       .map((part) => part.trim())
       .filter(Boolean) ?? []
-  const addresses = {
-    kafka: list(env.KAFKA_BROKERS),
-    registry: list(env.SCHEMA_REGISTRY_URL),
-    redis: list(env.REDIS_URL),
-  }
   return Object.fromEntries(
-    Object.entries(addresses)
+    Object.entries(VARIABLES)
+      .map(([name, variable]) => [name, list(env[variable])] as const)
       .filter(([, found]) => found.length > 0)
       .map(([name, found]) => [
         name,
@@ -157,12 +166,14 @@ async function ownServices(
   await data.close()
   throw new SetupError(
     'no-services',
-    'Kafka, the schema registry and Redis cannot be started here.\n' +
+    `${listed(want)} cannot be started here.\n` +
       reasons.map(({ message }) => `- ${message}\n`).join('') +
-      'Or name running ones in KAFKA_BROKERS, SCHEMA_REGISTRY_URL and REDIS_URL.',
+      `Or name running ones in ${listed(want.map((name) => VARIABLES[name]))}.`,
     { cause: new AggregateError(reasons) },
   )
 }
+
+const listed = (names: readonly string[]) => new Intl.ListFormat('en-GB').format(names)
 
 async function prepare(rung: Rung, plan: Plan, progress: (line: string) => void): Promise<OwnService[]> {
   if (rung === 'local') return localServices(plan, progress)
@@ -218,6 +229,7 @@ async function planOf(want: readonly ServiceName[], options: ServicesOptions, fo
           })),
         )
       : [],
+    s3: want.includes('s3') ? { port: await port('s3') } : undefined,
   }
 }
 
@@ -242,6 +254,7 @@ function assemble(
     kafka: (port) => `127.0.0.1:${port}`,
     registry: registryUrl,
     redis: (port) => `redis://127.0.0.1:${port}`,
+    s3: s3Url,
   }
   const found = (name: ServiceName): Given => {
     if (!want.includes(name)) throw new Error(`${name} was not asked for`)
@@ -264,6 +277,9 @@ function assemble(
     get redisUrls() {
       return found('redis').addresses
     },
+    get s3Url() {
+      return found('s3').addresses[0]!
+    },
     get kafka() {
       return found('kafka').services[0]!
     },
@@ -272,6 +288,9 @@ function assemble(
     },
     get redis() {
       return found('redis').services[0]!
+    },
+    get s3() {
+      return found('s3').services[0]!
     },
     get redisServers() {
       return found('redis').services

@@ -8,16 +8,26 @@ import { createHash, randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
-import { InvalidRecordError, SetupError } from '../../ports/errors.ts'
+import { SetupError } from '../../ports/errors.ts'
 import type { ModelStore } from '../../ports/model-store.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
-import { MANIFEST_FILE, releaseId, releaseManifest } from './manifest-schema.ts'
+import {
+  assertReleaseId,
+  isSameBundle,
+  MANIFEST_FILE,
+  MAX_MANIFEST_BYTES,
+  manifestText,
+  readManifest,
+  releaseExists,
+  releaseId,
+  releaseManifest,
+  tampered,
+  unknownRelease,
+} from './manifest-schema.ts'
 
 const CHUNK_BYTES = 1024 * 1024
 const ABANDONED_AFTER_MS = 3_600_000
-const MAX_MANIFEST_BYTES = 1024 * 1024
 
 export function openFileModelStore(options: { folder: string }): ModelStore {
   return new FileModelStore(options.folder)
@@ -53,8 +63,7 @@ class FileModelStore implements ModelStore {
           )
         }
       }
-      const text = `${JSON.stringify(manifest, null, 2)}\n`
-      await writeFile(join(temporary, MANIFEST_FILE), text, { flag: 'wx', flush: true })
+      await writeFile(join(temporary, MANIFEST_FILE), manifestText(manifest), { flag: 'wx', flush: true })
       await flushDirectory(temporary)
       await this.#place(temporary, manifest)
     } finally {
@@ -64,10 +73,7 @@ class FileModelStore implements ModelStore {
 
   async fetch(release: string): Promise<{ manifest: ReleaseManifest; directory: string }> {
     const directory = this.#directory(release)
-    if (!(await this.list()).includes(release)) {
-      const advice = 'publish it first'
-      throw new InvalidRecordError('unknown-release', `There is no release ${release} in the model store; ${advice}.`)
-    }
+    if (!(await this.list()).includes(release)) throw unknownRelease(release)
     const manifest = await this.#readManifest(release, directory)
     const expected = new Set([MANIFEST_FILE, ...manifest.files.map(({ name }) => name)])
     for (const name of await readdir(directory)) {
@@ -111,13 +117,8 @@ class FileModelStore implements ModelStore {
     const { release } = manifest
     if (!(await this.list()).includes(release)) return false
     const existing = await this.#readManifest(release, this.#directory(release))
-    // The same bundle made again has another time and may have been measured again.
-    const what = { createdAt: '', metrics: {} }
-    if (isDeepStrictEqual({ ...existing, ...what }, { ...manifest, ...what })) return true
-    throw new SetupError(
-      'release-exists',
-      `Release ${release} is published with other content; publish this bundle under a new release id.`,
-    )
+    if (isSameBundle(existing, manifest)) return true
+    throw releaseExists(release)
   }
 
   async #place(temporary: string, manifest: ReleaseManifest): Promise<void> {
@@ -131,23 +132,13 @@ class FileModelStore implements ModelStore {
   }
 
   async #readManifest(release: string, directory: string): Promise<ReleaseManifest> {
-    const parsed = releaseManifest.safeParse(parseJson(await readManifestText(join(directory, MANIFEST_FILE))))
-    if (!parsed.success) throw tampered(release, `its manifest is not valid: ${z.prettifyError(parsed.error)}`)
-    if (parsed.data.release !== release) throw tampered(release, `its manifest says ${parsed.data.release}`)
-    return parsed.data
+    return readManifest(release, await readManifestText(join(directory, MANIFEST_FILE)))
   }
 
   #directory(release: string): string {
-    if (!releaseId.safeParse(release).success) {
-      throw new InvalidRecordError('unknown-release', `'${release.slice(0, 80)}' is not a release id.`)
-    }
+    assertReleaseId(release)
     return join(this.#folder, release)
   }
-}
-
-function tampered(release: string, fault: string): InvalidRecordError {
-  const advice = 'Remove the release and publish it again.'
-  return new InvalidRecordError('tampered-release', `Release ${release} is not what was published: ${fault}. ${advice}`)
 }
 
 /**
@@ -206,14 +197,6 @@ async function readManifestText(path: string): Promise<string | undefined> {
     return (await file.stat()).size > MAX_MANIFEST_BYTES ? undefined : await file.readFile('utf8')
   } finally {
     await file.close()
-  }
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '')
-  } catch {
-    return undefined
   }
 }
 
