@@ -1,10 +1,10 @@
-/** Checks what is written over `Ops`: the graph's values and gradients against PlainOps and its central differences. */
+/** Checks what is written over `Ops`: a backend's values and gradients against PlainOps and its central differences. */
 import assert from 'node:assert/strict'
 import { GraphOps } from '../../model/graph-ops.ts'
-import type { Ops, Parameter } from '../../model/ops.ts'
+import type { Ops, Parameter, Parameters } from '../../model/ops.ts'
 import { seededRandom, shuffled } from '../../model/random.ts'
 import { evaluationSession, TrainingSession } from '../../trainer/graph/training-session.ts'
-import type { Values } from '../../trainer/step-backend.ts'
+import type { StepResult, Values } from '../../trainer/step-backend.ts'
 import { type Plain, PlainOps, sizeOf } from './plain-ops.ts'
 
 /** Written once, for every backend. */
@@ -42,22 +42,52 @@ export function weighted(program: Program): Program {
   }
 }
 
-export async function checkValues(program: Program, parameters: ReadonlyMap<string, Parameter>, tolerance = 1e-5) {
+/** A backend under test. */
+export interface Engine {
+  readonly name: string
+  evaluate(program: Program, parameters: Parameters): Promise<Values>
+  step(loss: Program, parameters: Parameters, masks: ReadonlyMap<string, Values>): Promise<StepResult>
+}
+
+export const graphEngine: Engine = {
+  name: 'graph',
+
+  async evaluate(program, parameters) {
+    const ops = new GraphOps('check', parameters, 'serving')
+    const y = program(ops)
+    ops.output('y', y)
+    const session = await evaluationSession(ops.toModel(), { threads: 1 })
+    const found = (await session.run(new Map())).get('y')!
+    await session.dispose()
+    assert.deepEqual(ops.shapeOf(y), found.shape)
+    return found
+  },
+
+  async step(loss, parameters, masks) {
+    const ops = new GraphOps('check', parameters, 'training')
+    ops.backward(loss(ops))
+    const session = await TrainingSession.open(ops.toModel(), { threads: 1 })
+    const result = await session.step({ inputs: new Map(), parameters, masks })
+    await session.dispose()
+    return result
+  },
+}
+
+export async function checkValues(
+  program: Program,
+  parameters: ReadonlyMap<string, Parameter>,
+  { tolerance = 1e-5, engine = graphEngine }: { tolerance?: number; engine?: Engine } = {},
+) {
   const expected = program(new PlainOps(plain(parameters)))
-  const ops = new GraphOps('check', parameters, 'serving')
-  const y = program(ops)
-  assert.deepEqual(ops.shapeOf(y), expected.shape)
-  ops.output('y', y)
-  const session = await evaluationSession(ops.toModel(), { threads: 1 })
-  const found = (await session.run(new Map())).get('y')!
-  await session.dispose()
+  const found = await engine.evaluate(program, parameters)
   assert.deepEqual(found.shape, expected.shape)
   assertClose(found.values, expected.values, tolerance, 'value')
 }
 
 /**
+ * Gradients of each engine against central differences; and, where there are several, all elements of theirs against each other.
  * @param masks by dropout site.
- * @param most how many elements of each parameter are looked at, drawn at random; all if absent.
+ * @param most how many elements of each parameter are compared with differences, drawn at random; all if absent.
  */
 export async function checkGradients(
   program: Program,
@@ -66,37 +96,43 @@ export async function checkGradients(
     masks = new Map(),
     tolerance = 2e-5,
     most = Number.POSITIVE_INFINITY,
-  }: { masks?: ReadonlyMap<string, Values>; tolerance?: number; most?: number } = {},
+    engines = [graphEngine],
+  }: {
+    masks?: ReadonlyMap<string, Values>
+    tolerance?: number
+    most?: number
+    engines?: readonly Engine[]
+  } = {},
 ) {
   const { shape } = program(new PlainOps(plain(parameters), plain(masks)))
   const weights = { shape, values: randomValues('weights', shape, 0.5, 1.5), trained: false, decays: false }
   const all = new Map(parameters).set('weights', weights)
   const loss = weighted(program)
-
-  const ops = new GraphOps('check', all, 'training')
-  ops.backward(loss(ops))
-  const session = await TrainingSession.open(ops.toModel(), { threads: 1 })
-  const step = await session.step({ inputs: new Map(), parameters: all, masks })
-  await session.dispose()
-
   const plainParameters = plain(all)
   const plainOps = new PlainOps(plainParameters, plain(masks))
   const plainLoss = () => loss(plainOps).values[0]!
-  assertClose([step.loss], [plainLoss()], tolerance, 'loss')
-  for (const [name, { trained }] of all) {
-    if (!trained) continue
+  const trained = [...all].filter(([, { trained }]) => trained).map(([name]) => name)
+  const differences = trained.map((name) => {
     const { values } = plainParameters.get(name)!
     const places = shuffled([...values.keys()], seededRandom(name)).slice(0, most)
-    const found = step.gradients.get(name)!
-    assert.equal(found.length, values.length, name)
-    assertClose(
-      places.map((place) => found[place]!),
-      places.map((place) => centralDifference(values, place, plainLoss)),
-      tolerance,
-      `gradient of ${name}`,
-    )
+    return { name, places, expected: places.map((place) => centralDifference(values, place, plainLoss)) }
+  })
+  let first: StepResult | undefined
+  for (const engine of engines) {
+    const step = await engine.step(loss, all, masks)
+    assertClose([step.loss], [plainLoss()], tolerance, `${engine.name}: loss`)
+    assert.deepEqual([...step.gradients.keys()].sort(), trained.sort())
+    for (const { name, places, expected } of differences) {
+      const found = step.gradients.get(name)!
+      assert.equal(found.length, all.get(name)!.values.length, name)
+      const compared = places.map((place) => found[place]!)
+      assertClose(compared, expected, tolerance, `${engine.name}: gradient of ${name}`)
+    }
+    first ??= step
+    for (const [name, values] of first.gradients) {
+      assertClose(step.gradients.get(name)!, values, tolerance, `${name} by ${engine.name} and ${engines[0]!.name}`)
+    }
   }
-  assert.equal(step.gradients.has('weights'), false)
 }
 
 /** (f(x + h) − f(x − h)) / 2h for one x of `values`, which f reads. */

@@ -11,7 +11,8 @@ import {
 } from '../../../model/viml.ts'
 import { dropoutMasks } from '../../../trainer/dropout-masks.ts'
 import { infoNce, TEMPERATURE, targetsOf } from '../../../trainer/loss.ts'
-import { checkGradients, checkValues, randomValues } from '../../support/ops-check.ts'
+import { checkGradients, checkValues, graphEngine, randomValues } from '../../support/ops-check.ts'
+import { tfjsEngine } from '../../support/tfjs-engine.ts'
 
 const batch = 4
 const segments = 3
@@ -66,25 +67,35 @@ for (const { name, query, fusions } of queries) {
       }
       const tracksOf = <T>(ops: Ops<T>) =>
         sequenceVector(ops, config, 'music', { features: ops.parameter('music'), mask: ops.parameter('present') })
-      const loss = <T>(ops: Ops<T>) => {
-        const targets = { rows: ops.parameter('rows'), columns: ops.parameter('columns') }
-        return infoNce(ops, queryOf(ops), tracksOf(ops), targets, 'learned')
-      }
+      const lossAt =
+        (temperature: number | 'learned') =>
+        <T>(ops: Ops<T>) => {
+          const targets = { rows: ops.parameter('rows'), columns: ops.parameter('columns') }
+          return infoNce(ops, queryOf(ops), tracksOf(ops), targets, temperature)
+        }
       const variant = `${name}, ${encoder.kind}${query === 'video+text' ? `, fusion ${fusion}` : ''}`
 
-      test(`${variant}: the served vectors are those of the definitions`, async () => {
+      test(`${variant}: the served vectors are those of the definitions, on both backends`, async () => {
         const parameters = parametersOf(config)
-        await checkValues(queryOf, parameters, 2e-6)
-        await checkValues(tracksOf, parameters, 2e-6)
+        for (const engine of [graphEngine, tfjsEngine]) {
+          await checkValues(queryOf, parameters, { tolerance: 2e-6, engine })
+          await checkValues(tracksOf, parameters, { tolerance: 2e-6, engine })
+        }
       })
 
-      test(`${variant}: the gradient of every parameter is that of differences`, async () => {
-        const parameters = parametersOf(config)
-        const ops = new GraphOps('sites', parameters, 'training')
-        loss(ops)
-        const masks = dropoutMasks(ops.dropoutSites, { seed: 1, step: 1 })
-        await checkGradients(loss, parameters, { masks, tolerance: 1e-5, most: 7 })
-      })
+      for (const temperature of ['learned', 0.2] as const) {
+        const given = `${variant}, τ ${temperature === 'learned' ? 'learned' : 'fixed'}`
+        test(`${given}: the gradient of every parameter is that of differences, and the same on both backends`, async () => {
+          const parameters = parametersOf(config)
+          if (temperature !== 'learned') parameters.delete(TEMPERATURE)
+          const loss = lossAt(temperature)
+          const ops = new GraphOps('sites', parameters, 'training')
+          loss(ops)
+          const masks = dropoutMasks(ops.dropoutSites, { seed: 1, step: 1 })
+          const engines = [graphEngine, tfjsEngine]
+          await checkGradients(loss, parameters, { masks, tolerance: 1e-5, most: 7, engines })
+        })
+      }
     }
   }
 }
