@@ -51,19 +51,24 @@ export interface RidgeCca {
   readonly settings: RidgeCcaSettings
   /** ρ of all directions, descending. */
   readonly correlations: Float64Array
+  /** @returns unit rows (n, dims) of these pairs, row-major. */
+  vectors(pairs: Pairs): CcaVectors
   /** @returns of these pairs, each video against each track. */
   scores(pairs: Pairs): Scores
+}
+
+export interface CcaVectors {
+  readonly dims: number
+  readonly queries: Float32Array
+  readonly tracks: Float32Array
 }
 
 /** Fits with given settings. */
 export function fitRidgeCca(training: Pairs, query: RidgeCcaQuery, settings: RidgeCcaSettings): RidgeCca {
   const inputs = inputsOf(training, query, settings.inputs)
   const directions = directionsOf(momentsOf(inputs, training), settings)
-  return {
-    settings,
-    correlations: directions.correlations,
-    scores: (pairs) => weighted(project(inputs, directions, pairs), directions, settings),
-  }
+  const vectors = (pairs: Pairs) => weighted(project(inputs, directions, pairs), directions, settings)
+  return { settings, correlations: directions.correlations, vectors, scores: (pairs) => scoresOf(vectors(pairs)) }
 }
 
 export interface RidgeCcaGrid {
@@ -113,7 +118,8 @@ export function chooseRidgeCca(
           const settings = { inputs: kind, queryRidge, musicRidge, rank, power }
           const ranks = projected.flatMap(({ pool, projected }) => {
             const everyone = [Array.from({ length: pool.count }, (_, pair) => pair)]
-            return evaluateRetrieval(weighted(projected, directions, settings), pool.trackIds, everyone).pools
+            const scores = scoresOf(weighted(projected, directions, settings))
+            return evaluateRetrieval(scores, pool.trackIds, everyone).pools
           })
           tried.push({ settings, figures: figuresOf(ranks) })
         }
@@ -264,10 +270,14 @@ function weighted(
   { query, music }: Projected,
   { correlations }: Directions,
   { rank, power }: Pick<RidgeCcaSettings, 'rank' | 'power'>,
-): Scores {
-  const kept = Math.min(rank, correlations.length)
-  const weights = correlations.subarray(0, kept).map((rho) => rho ** power)
-  return dotScores(unitRows(query, weights), unitRows(music, weights), kept)
+): CcaVectors {
+  const dims = Math.min(rank, correlations.length)
+  const weights = correlations.subarray(0, dims).map((rho) => rho ** power)
+  return { dims, queries: unitRows(query, weights), tracks: unitRows(music, weights) }
+}
+
+function scoresOf({ dims, queries, tracks }: CcaVectors): Scores {
+  return dotScores(queries, tracks, dims)
 }
 
 /** @returns the first columns, weighted, each row of length 1. */
