@@ -33,7 +33,10 @@ export function trainingInputs(pairs: Pairs, chosen: readonly number[], draw: Ba
   )
   const square = [chosen.length, chosen.length]
   const most = draw.mostSegments ?? Number.POSITIVE_INFINITY
-  const window = { most, places: Float32Array.from(chosen, () => (most === Number.POSITIVE_INFINITY ? 0 : draw.random())) }
+  const window = {
+    most,
+    places: Float32Array.from(chosen, () => (most === Number.POSITIVE_INFINITY ? 0 : draw.random())),
+  }
   const textOf = (pair: number) => {
     if (pairs.texts === undefined || draw.random() < draw.textDropout) return undefined
     return textVectorOf(pairs.texts, pair, Math.floor(draw.random() * pairs.texts.variants))

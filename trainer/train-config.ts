@@ -28,6 +28,9 @@ export const trainConfigSchema = z
     inputDropout: share.default(0),
     temperature: z.union([z.number().min(0.001).max(10), z.literal('learned')]).default(0.03),
     batch: count(2, 65_536).default(512).describe('Pairs that are told apart from each other.'),
+    accumulate: count(1, 1_024)
+      .default(1)
+      .describe('Batches whose mean gradient makes one step. Pairs of different batches are not told apart.'),
     epochs: count(1, 100_000).default(24),
     learningRate: z.number().positive().max(1).default(1e-3),
     warmUp: share.default(0.05).describe('Share of the steps.'),
@@ -54,6 +57,11 @@ export function parseTrainConfig(given: unknown): TrainConfig {
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the file'}: ${message}`)
   throw new SetupError('bad-train-config', `The training configuration is not valid:\n  ${problems.join('\n  ')}`)
+}
+
+/** The most segments of a sequence that the model reads; none where it reads their mean. */
+export function mostSegments({ encoder }: Pick<TrainConfig, 'encoder'>): number | undefined {
+  return encoder.kind === 'transformer' ? encoder.segments : undefined
 }
 
 export function modelConfig(config: TrainConfig, widths: VimlConfig['widths']): VimlConfig {

@@ -1,27 +1,37 @@
 /**
  * Trains a model on pairs: epochs of shuffled batches, validated after each by retrieval; the weights that are kept are the
  * moving average of the epoch that validated best.
+ *
+ * Invariants:
+ *   [derived]  what is random depends on the seed and the place in the run alone: order on the epoch, words, windows and
+ *              masks on the batch. So a run that goes on from a checkpoint does what it would have done.
+ *   [one way]  the same configuration, pairs, backend and threads give the same bytes
  */
-import type { Parameter, Parameters } from '../model/ops.ts'
+import type { Parameters } from '../model/ops.ts'
 import { seededRandom } from '../model/random.ts'
-import { initialParameters, type VimlConfig } from '../model/viml.ts'
+import type { VimlConfig } from '../model/viml.ts'
 import { SetupError } from '../ports/errors.ts'
-import { type AdamWState, adamWStep, beginAdamW, learningRateAt } from './adamw.ts'
+import { type AdamWConfig, adamWStep, learningRateAt } from './adamw.ts'
 import { epochBatches, trainingInputs } from './batches.ts'
+import type { CheckpointFolder, RunIdentity } from './checkpoint.ts'
 import type { Pairs } from './data/pairs.ts'
-import { inputStatistics } from './data/standardise.ts'
 import { GraphBackend } from './graph/graph-backend.ts'
-import { TEMPERATURE } from './loss.ts'
-import type { StepBackend } from './step-backend.ts'
-import { modelConfig, type TrainConfig } from './train-config.ts'
+import type { StepBackend, StepModel, StepResult } from './step-backend.ts'
+import { modelConfig, mostSegments, type TrainConfig } from './train-config.ts'
+import { averagedParameters, beginTraining, type EpochReport, isOver, type TrainingState } from './training-state.ts'
 
-export interface EpochReport {
-  /** From 1. */
+export type { EpochReport } from './training-state.ts'
+
+export interface StepReport {
+  /** From 1, of `steps`. */
+  readonly step: number
+  readonly steps: number
   readonly epoch: number
-  /** Mean over the epoch's batches. */
   readonly loss: number
-  /** What validation gave: higher is better. */
-  readonly score: number
+  /** Before clipping. */
+  readonly gradientNorm: number
+  readonly learningRate: number
+  readonly pairs: number
   readonly seconds: number
 }
 
@@ -31,8 +41,22 @@ export interface TrainOptions {
   readonly threads: number
   /** Higher is better; of the averaged weights after each epoch. */
   validate(parameters: Parameters, model: VimlConfig): Promise<number>
+  onStep?(report: StepReport): void
   onEpoch?(report: EpochReport): void
-  readonly signal?: AbortSignal
+  /** Once it is aborted, training ends after the step under way, with a checkpoint where they are kept. */
+  readonly signal?: AbortSignal | undefined
+  /** What carries out the steps; the graph if absent. */
+  openBackend?(model: StepModel): Promise<StepBackend>
+  readonly checkpoints?: CheckpointOptions | undefined
+}
+
+export interface CheckpointOptions {
+  /** The run goes on from its latest checkpoint. */
+  readonly folder: CheckpointFolder
+  /** One is written after each epoch, and after so many steps. */
+  readonly everySteps?: number | undefined
+  /** Of data, validation and backend: what else must be the same. The configuration is compared in any case. */
+  readonly identity: RunIdentity
 }
 
 export interface Trained {
@@ -43,78 +67,123 @@ export interface Trained {
   readonly epochs: readonly EpochReport[]
 }
 
-/** @throws SetupError 'diverged' when the loss or its gradients are not finite; the signal's reason. */
-export async function train({ config, pairs, threads, validate, onEpoch, signal }: TrainOptions): Promise<Trained> {
+/**
+ * @throws SetupError 'diverged' when the loss, its gradients or a validation are not finite; what the checkpoint folder
+ * refuses; the signal's reason.
+ */
+export async function train(options: TrainOptions): Promise<Trained> {
+  const { config, pairs, threads, validate, onEpoch } = options
+  const { temperature, seed } = config
   const model = modelConfig(config, {
     video: pairs.video.dims,
     music: pairs.music.dims,
     text: pairs.texts?.dims ?? 0,
   })
-  const parameters = beginning(config, model, pairs)
-  const state = beginAdamW(parameters)
-  const { beta1, beta2, weightDecay, clipNorm, emaDecay } = config
-  const optimiser = { beta1, beta2, epsilon: EPSILON, weightDecay, clipNorm, emaDecay }
-  const size = Math.min(config.batch, pairs.count)
-  const steps = Math.floor(pairs.count / size) * config.epochs
-  const { temperature, seed } = config
-  const backend: StepBackend = new GraphBackend({ config: model, temperature, seed }, { threads })
-  const epochs: EpochReport[] = []
-  let best: { report: EpochReport; parameters: Parameters } | undefined
+  const state = beginTraining(config, model, pairs)
+  const identity = { ...configIdentity(config), ...options.checkpoints?.identity }
+  await options.checkpoints?.folder.resume(state, identity)
+  const stepModel: StepModel = { config: model, temperature, seed }
+  const backend = (await options.openBackend?.(stepModel)) ?? new GraphBackend(stepModel, { threads })
+  const run: Run = { ...options, backend, state, keep: async () => options.checkpoints?.folder.write(state, identity) }
   try {
-    for (let epoch = 1; epoch <= config.epochs; epoch++) {
+    while (!isOver(state, config)) {
+      await trainEpoch(run)
       const startedAt = performance.now()
-      const random = seededRandom(`${config.seed}/epoch/${epoch}`)
-      const losses: number[] = []
-      for (const chosen of epochBatches(pairs.count, size, random)) {
-        signal?.throwIfAborted()
-        const inputs = trainingInputs(pairs, chosen, { textDropout: config.textDropout, random })
-        const { loss, gradients } = await backend.step(inputs, parameters, state.step)
-        const rate = learningRateAt(state.step, steps, config.learningRate, config.warmUp)
-        const norm = adamWStep(parameters, gradients, state, rate, optimiser)
-        if (!Number.isFinite(loss) || !Number.isFinite(norm)) throw diverged(epoch, loss)
-        losses.push(loss)
-      }
-      const averaged = averagedParameters(parameters, state)
+      const averaged = averagedParameters(state.parameters, state.optimiser)
       const score = await validate(averaged, model)
-      const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length
-      const report = { epoch, loss, score, seconds: (performance.now() - startedAt) / 1_000 }
-      epochs.push(report)
+      if (!Number.isFinite(score)) throw diverged(state.epoch, `validation gave ${score}`)
+      state.seconds += (performance.now() - startedAt) / 1_000
+      const report = closeEpoch(state, score, averaged)
       onEpoch?.(report)
-      if (best === undefined || score > best.report.score) best = { report, parameters: averaged }
-      else if (epoch - best.report.epoch >= (config.patience ?? Number.POSITIVE_INFINITY)) break
+      await run.keep()
     }
   } finally {
     await backend.dispose()
   }
+  const { best, epochs } = state
   return { model, parameters: best!.parameters, best: best!.report, epochs }
 }
 
-function beginning(config: TrainConfig, model: VimlConfig, pairs: Pairs): Map<string, Parameter> {
-  const parameters = new Map(initialParameters(model, config.seed, inputStatistics(pairs)))
-  if (config.temperature === 'learned') {
-    const values = Float32Array.of(Math.log(1 / FIRST_TEMPERATURE))
-    parameters.set(TEMPERATURE, { shape: [1], values, trained: true, decays: false })
+interface Run extends TrainOptions {
+  readonly backend: StepBackend
+  readonly state: TrainingState
+  /** Writes a checkpoint, where they are kept. */
+  keep(): Promise<void>
+}
+
+/** What is left of the epoch under way. */
+async function trainEpoch(run: Run): Promise<void> {
+  const { config, pairs, backend, state, signal, checkpoints, onStep, keep } = run
+  const { seed, accumulate, textDropout } = config
+  const { beta1, beta2, weightDecay, clipNorm, emaDecay } = config
+  const optimiser: AdamWConfig = { beta1, beta2, epsilon: EPSILON, weightDecay, clipNorm, emaDecay }
+  const batches = epochBatches(pairs.count, config.batch, seededRandom(`${seed}/epoch/${state.epoch}`))
+  const steps = Math.ceil(batches.length / accumulate) * config.epochs
+  while (state.batches < batches.length) {
+    if (signal?.aborted) {
+      await keep()
+      signal.throwIfAborted()
+    }
+    const startedAt = performance.now()
+    const chosen = batches.slice(state.batches, state.batches + accumulate)
+    const results: StepResult[] = []
+    for (const [i, batch] of chosen.entries()) {
+      const number = (state.epoch - 1) * batches.length + state.batches + i // of the run, from 0
+      const random = seededRandom(`${seed}/batch/${number}`)
+      const inputs = trainingInputs(pairs, batch, { textDropout, random, mostSegments: mostSegments(config) })
+      results.push(await backend.step(inputs, state.parameters, number))
+    }
+    const { loss, gradients } = meanOf(results)
+    const learningRate = learningRateAt(state.optimiser.step, steps, config.learningRate, config.warmUp)
+    const gradientNorm = adamWStep(state.parameters, gradients, state.optimiser, learningRate, optimiser)
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) throw diverged(state.epoch, `the loss was ${loss}`)
+    const seconds = (performance.now() - startedAt) / 1_000
+    state.batches += chosen.length
+    state.lossSum += loss * chosen.length
+    state.seconds += seconds
+    const { step } = state.optimiser
+    const count = chosen.reduce((sum, batch) => sum + batch.length, 0)
+    onStep?.({ step, steps, epoch: state.epoch, loss, gradientNorm, learningRate, pairs: count, seconds })
+    if (checkpoints?.everySteps !== undefined && step % checkpoints.everySteps === 0) await keep()
   }
-  return parameters
 }
 
 const EPSILON = 1e-8
-/** Where a learned temperature begins (Radford et al. 2021). */
-const FIRST_TEMPERATURE = 0.07
 
-/** The moving averages in place of the weights; a copy. */
-export function averagedParameters(parameters: Parameters, { average }: AdamWState): Parameters {
-  return new Map(
-    [...parameters].map(([name, parameter]) => {
-      const values = average.get(name) ?? parameter.values
-      return [name, { ...parameter, values: values.slice() }]
+/** Of batches of one size. Each knows the negatives of its own pairs alone: k of them are not one that is k times as large. */
+export function meanOf(results: readonly StepResult[]): StepResult {
+  const [first, ...others] = results
+  if (others.length === 0) return first!
+  const share = 1 / results.length
+  const gradients = new Map(
+    [...first!.gradients].map(([name, values]) => {
+      const sum = Float64Array.from(values)
+      for (const other of others) {
+        const more = other.gradients.get(name)!
+        for (let i = 0; i < sum.length; i++) sum[i]! += more[i]!
+      }
+      return [name, Float32Array.from(sum, (value) => value * share)]
     }),
   )
+  return { loss: results.reduce((sum, { loss }) => sum + loss, 0) * share, gradients }
 }
 
-function diverged(epoch: number, loss: number): SetupError {
+function closeEpoch(state: TrainingState, score: number, parameters: Parameters): EpochReport {
+  const { epoch, seconds } = state
+  const report = { epoch, loss: state.lossSum / state.batches, score, seconds }
+  state.epochs.push(report)
+  if (state.best === undefined || score > state.best.report.score) state.best = { report, parameters }
+  Object.assign(state, { epoch: epoch + 1, batches: 0, lossSum: 0, seconds: 0 })
+  return report
+}
+
+function configIdentity(config: TrainConfig): RunIdentity {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [`config.${key}`, JSON.stringify(value)]))
+}
+
+function diverged(epoch: number, what: string): SetupError {
   return new SetupError(
     'diverged',
-    `Training broke down in epoch ${epoch}: the loss was ${loss}, or its gradients not finite. Lower learningRate or set clipNorm.`,
+    `Training broke down in epoch ${epoch}: ${what}, or its gradients not finite. Lower learningRate or set clipNorm.`,
   )
 }
