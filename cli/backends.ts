@@ -5,11 +5,13 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { KafkaOptions } from '../adapters/kafka/broker.ts'
+import { openFileModelStore } from '../adapters/model-store/file.ts'
 import { prefixedBroker } from '../adapters/prefixed-broker.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
 import { OutageError, SetupError } from '../ports/errors.ts'
 import type { JoinState } from '../ports/join-state.ts'
+import type { ModelStore } from '../ports/model-store.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
 import type { Config } from '../runtime/config.ts'
@@ -113,10 +115,32 @@ export async function kafkaOptions(config: Config, logger: Logger): Promise<Kafk
   }
 }
 
+/** Releases: in the bucket that the configuration names, else in the data folder. Nothing to close. */
+export async function openModelStore(config: Config, logger: Logger): Promise<ModelStore> {
+  const paths = dataPaths(config.dataFolder)
+  if (config.modelStoreUrl === undefined) return openFileModelStore({ folder: paths.releases })
+  const { openS3ModelStore } = await import('../adapters/model-store/s3.ts')
+  const { hostname: bucket, pathname } = new URL(config.modelStoreUrl)
+  const region = config.modelStoreRegion
+  const ca = await certificate(config, 'modelStoreTlsCaFile')
+  return openS3ModelStore({
+    endpoint: config.modelStoreEndpoint ?? `https://s3.${region}.amazonaws.com`,
+    region,
+    bucket,
+    prefix: pathname.replace(/^\/|\/$/g, ''),
+    pathStyle: config.modelStorePathStyle,
+    accessKey: (await secret(config, 'modelStoreAccessKey'))!,
+    secretKey: (await secret(config, 'modelStoreSecretKey'))!,
+    ...(ca === undefined ? {} : { ca }),
+    cacheFolder: paths.releaseCopies,
+    onOutage: told(logger, 'The model store'),
+  })
+}
+
 /** @throws SetupError 'bad-config' when the file cannot be read; the message holds its name, never what is in it. */
 async function secret(
   config: Config,
-  key: 'kafkaSaslPassword' | 'schemaRegistryPassword' | 'redisPassword',
+  key: 'kafkaSaslPassword' | 'schemaRegistryPassword' | 'redisPassword' | 'modelStoreAccessKey' | 'modelStoreSecretKey',
 ): Promise<string | undefined> {
   const file = config[`${key}File`]
   return file === undefined ? config[key] : (await contents(file, `${key}File`)).trimEnd()
@@ -124,7 +148,13 @@ async function secret(
 
 async function certificate(
   config: Config,
-  key: 'kafkaTlsCaFile' | 'kafkaTlsCertFile' | 'kafkaTlsKeyFile' | 'schemaRegistryTlsCaFile' | 'redisTlsCaFile',
+  key:
+    | 'kafkaTlsCaFile'
+    | 'kafkaTlsCertFile'
+    | 'kafkaTlsKeyFile'
+    | 'schemaRegistryTlsCaFile'
+    | 'redisTlsCaFile'
+    | 'modelStoreTlsCaFile',
 ): Promise<string | undefined> {
   const file = config[key]
   return file === undefined ? undefined : contents(file, key)

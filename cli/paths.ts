@@ -18,6 +18,7 @@ export function dataPaths(dataFolder: string) {
     joins: join(dataFolder, 'joins'),
     models: join(dataFolder, 'models'),
     releases: join(dataFolder, 'releases'),
+    releaseCopies: join(dataFolder, 'cache', 'releases'),
     cache: join(dataFolder, 'cache'),
     services: join(dataFolder, 'services'),
     samplesDone: join(dataFolder, 'samples-done'),

@@ -123,6 +123,38 @@ const shape = {
   redisPasswordFile: z.string().optional().describe('File that holds the password.'),
   redisTlsCaFile: z.string().optional().describe('Certificates that rediss:// is trusted by; those of Node if absent.'),
   redisKeyPrefix: z.string().default('cuestream:').describe('Begins every key that is written to Redis.'),
+  modelStoreUrl: z
+    .string()
+    .regex(
+      /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\/?$/,
+      'must be like s3://bucket or s3://bucket/folder',
+    )
+    .optional()
+    .describe(
+      'Bucket of an S3-compatible service that keeps releases, `s3://bucket/folder`; `<dataFolder>/releases` if absent.',
+    ),
+  modelStoreEndpoint: z
+    .string()
+    .regex(/^https?:\/\/[^/?#@\s]+\/?$/, 'must be like https://s3.example.com:9000')
+    .refine((text) => URL.canParse(text), 'must be like https://s3.example.com:9000')
+    .optional()
+    .describe("Address of that service; Amazon's of the region if absent."),
+  modelStoreRegion: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/, 'must be like eu-central-1')
+    .default('us-east-1')
+    .describe('Its region; services that have none take any.'),
+  modelStorePathStyle: flag
+    .default(true)
+    .describe('Whether the bucket is asked for as https://host/bucket; else as https://bucket.host.'),
+  modelStoreAccessKey: z.string().min(1).optional().describe('Access key; needed with modelStoreUrl.'),
+  modelStoreAccessKeyFile: z.string().optional().describe('File that holds the access key.'),
+  modelStoreSecretKey: z.string().min(1).optional().describe('Its secret key; better in a file.'),
+  modelStoreSecretKeyFile: z.string().optional().describe('File that holds the secret key.'),
+  modelStoreTlsCaFile: z
+    .string()
+    .optional()
+    .describe('Certificates that the service is trusted by; those of Node if absent.'),
   replyPartition: integer(0, 1_000)
     .optional()
     .describe(
@@ -184,6 +216,9 @@ function missingKeys(given: Readonly<Record<string, unknown>>): string[] {
     { of: 'schemaRegistryUrl', keys: ['kafkaBrokers'] },
     { of: 'redisUrl', keys: ['kafkaBrokers'] },
     { of: 'redisIndexUrls', keys: ['redisUrl'] },
+    { of: 'modelStoreUrl', keys: ['modelStoreAccessKeyFile', 'modelStoreAccessKey'] },
+    { of: 'modelStoreUrl', keys: ['modelStoreSecretKeyFile', 'modelStoreSecretKey'] },
+    { of: 'modelStoreEndpoint', keys: ['modelStoreUrl'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslUsername'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslPasswordFile', 'kafkaSaslPassword'] },
   ]

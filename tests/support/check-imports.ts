@@ -29,6 +29,7 @@ const vendors = [
   'ioredis',
   'redis',
   'redis-om',
+  'aws4fetch',
 ]
 
 const folders = [...Object.keys(allowed), 'cli']

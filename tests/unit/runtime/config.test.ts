@@ -76,6 +76,31 @@ describe('configuration', () => {
     )
   })
 
+  test('a bucket for releases needs its keys; no address may hold a password, and none is repeated', () => {
+    const bucket = { CUESTREAM_MODEL_STORE_URL: 's3://releases/a/b' }
+    const keys = { CUESTREAM_MODEL_STORE_ACCESS_KEY: 'a', CUESTREAM_MODEL_STORE_SECRET_KEY_FILE: '/run/secrets/s3' }
+    assert.equal(loadConfig({ env: { ...bucket, ...keys } }).modelStoreUrl, 's3://releases/a/b')
+    const bad = { CUESTREAM_MODEL_STORE_ENDPOINT: 'https://me:hush@host', CUESTREAM_MODEL_STORE_REGION: 'a/b' }
+    assert.throws(
+      () => loadConfig({ env: { ...bucket, ...bad } }),
+      (error: Error) => {
+        for (const part of [
+          'CUESTREAM_MODEL_STORE_ENDPOINT: must be like',
+          'CUESTREAM_MODEL_STORE_REGION: must be like',
+          'CUESTREAM_MODEL_STORE_ACCESS_KEY_FILE or CUESTREAM_MODEL_STORE_ACCESS_KEY: is needed',
+          'CUESTREAM_MODEL_STORE_SECRET_KEY_FILE or CUESTREAM_MODEL_STORE_SECRET_KEY: is needed',
+        ])
+          assert.ok(error.message.includes(part), `${part}: ${error.message}`)
+        assert.ok(!error.message.includes('hush'), error.message)
+        return true
+      },
+    )
+    for (const url of ['s3://', 's3://Bucket', 'https://bucket', 's3://bucket/../other', 's3://me:hush@bucket']) {
+      const env = { ...keys, CUESTREAM_MODEL_STORE_URL: url }
+      assert.throws(() => loadConfig({ env }), /CUESTREAM_MODEL_STORE_URL: must be like/, url)
+    }
+  })
+
   test('docs/configuration.md is the table that the schema gives', () => {
     const page = readFileSync(new URL('../../../docs/configuration.md', import.meta.url), 'utf8')
     assert.ok(page.includes(configurationTable()), 'run `npm run docs`')
