@@ -76,6 +76,29 @@ export interface RebuildView {
   readonly failure: { readonly code: string; readonly message: string } | null
 }
 
+export interface ReleasesView {
+  readonly serving: string
+  readonly previous: string | null
+  readonly trial: { readonly release: string; readonly share: number } | null
+  readonly rollOut: {
+    readonly release: string
+    readonly state: 'running' | 'done' | 'failed' | 'cancelled'
+    readonly phase: 'checking' | 'embedding' | 'comparing' | null
+    readonly trialShare: number | null
+    readonly doneRecords: number
+    readonly totalRecords: number
+    readonly failure: { readonly code: string; readonly message: string } | null
+  } | null
+  readonly releases: readonly {
+    readonly release: string
+    readonly model: string
+    readonly roles: readonly string[]
+    readonly metrics: Readonly<Record<string, number>>
+    readonly createdAt: string
+  }[]
+  readonly unreadable: readonly { readonly release: string; readonly code: string; readonly message: string }[]
+}
+
 export interface ApiClient {
   readonly url: string
   submit(entry: Omit<ManifestEntry, 'line'> & { kind: 'track' | 'video' }): Promise<UploadView & { duplicate: boolean }>
@@ -90,6 +113,12 @@ export interface ApiClient {
   startRebuild(from: readonly string[]): Promise<RebuildView>
   rebuild(): Promise<RebuildView>
   stopRebuild(): Promise<RebuildView>
+  releases(): Promise<ReleasesView>
+  rollOut(release: string, trialShare?: number): Promise<ReleasesView>
+  cancelRollOut(): Promise<ReleasesView>
+  rollBack(): Promise<ReleasesView>
+  endTrial(): Promise<ReleasesView>
+  removeRelease(release: string): Promise<ReleasesView>
 }
 
 /** @param signal ends every call when it is aborted. */
@@ -130,6 +159,13 @@ export function connectApi(url: string, signal?: AbortSignal): ApiClient {
     startRebuild: (from) => call('POST', '/v1/index/rebuild', json({ from })),
     rebuild: () => call('GET', '/v1/index/rebuild'),
     stopRebuild: () => call('DELETE', '/v1/index/rebuild'),
+    releases: () => call('GET', '/v1/releases'),
+    rollOut: (release, trialShare) =>
+      call('POST', `/v1/releases/${encodeURIComponent(release)}/roll-out`, json({ trialShare })),
+    cancelRollOut: () => call('DELETE', '/v1/releases/roll-out'),
+    rollBack: () => call('POST', '/v1/releases/roll-back'),
+    endTrial: () => call('DELETE', '/v1/releases/trial'),
+    removeRelease: (release) => call('DELETE', `/v1/releases/${encodeURIComponent(release)}`),
   }
 }
 

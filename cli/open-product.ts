@@ -15,9 +15,9 @@ import { mediaFetcher } from '../adapters/media/fetch.ts'
 import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
 import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
 import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
-import { openFileModelStore } from '../adapters/model-store/file.ts'
 import { type LoadedProfile, loadProfile } from '../adapters/onnx/load-profile.ts'
 import type { Rebuilds } from '../gateway/rebuilds.ts'
+import type { RollOuts } from '../gateway/releases.ts'
 import { createUploads, type Uploads } from '../gateway/uploads.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
@@ -31,19 +31,22 @@ import { materializeTriplets } from '../processors/materialize-triplets/material
 import { processors } from '../processors/registry.ts'
 import { type Codec, createCodec } from '../runtime/codec.ts'
 import type { Config } from '../runtime/config.ts'
-import { createHealth, type Health, startWatchdog } from '../runtime/health.ts'
+import type { WiredProcessor } from '../runtime/define-processor.ts'
+import { createHealth, type Health, type RunningStage, startWatchdog } from '../runtime/health.ts'
 import { createStageMetrics } from '../runtime/metrics.ts'
-import { runProcessor, type Stage } from '../runtime/run-processor.ts'
+import { runProcessor, type StageOptions } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
-import { isShared, openBackends } from './backends.ts'
+import { isShared, openBackends, openModelStore } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
 import { filledGate, projectionGeneration } from './projection.ts'
 import { createRebuilds } from './rebuild/rebuilds.ts'
-import { openReleases, type Releases } from './releases.ts'
-import { wireProcessors } from './wire-processors.ts'
+import { startCoordinator } from './releases/coordinator.ts'
+import { openReleases, type Releases } from './releases/open-releases.ts'
+import { createRollOuts } from './releases/roll-outs.ts'
+import { embeddingProcessors, wireEmbedding, wireProcessors } from './wire-processors.ts'
 
 export interface Product {
   readonly config: Config
@@ -56,6 +59,7 @@ export interface Product {
   readonly mediaStore: MediaStore
   readonly uploads: Uploads
   readonly releases: Releases
+  readonly rollOuts: RollOuts
   readonly rebuilds: Rebuilds
   readonly health: Health
   readonly now: () => number
@@ -123,7 +127,32 @@ export async function openProduct(
         await loadProfile(config.profile, { repositoryModels: repositoryPaths.models, folder, sessions }),
         (loaded) => loaded.dispose(),
       )
-    const modelStore = openFileModelStore({ folder: paths.releases })
+    const modelStore = await openModelStore(config, logger)
+    const needsMedia = chosen.some(({ name }) => name === 'analyse-video' || name === 'analyse-music')
+    const decoder = given.decoder ?? (needsMedia ? await openDecoder(config, logger) : undefined)
+
+    const metrics = createStageMetrics(registry)
+    const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
+    const running = new Set<RunningStage>()
+    let crashed: (error: unknown) => void = () => {}
+    const failed = new Promise<never>((_, reject) => {
+      crashed = reject
+    })
+    failed.catch(() => {}) // whoever runs the product hears of it
+    const run = (
+      { processor, deps }: WiredProcessor,
+      more: Partial<Pick<StageOptions<never>, 'generation' | 'release'>> = {},
+    ): RunningStage => {
+      const onCrash = wanted === 'all' ? ('restart' as const) : ('exit' as const)
+      const options = { broker, onCrash, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
+      const started = { stage: runProcessor({ ...options, ...more, processor }), processor }
+      running.add(started)
+      started.stage.ended.catch(crashed)
+      return started
+    }
+    const embeds = chosen.map(({ name }) => name).filter((name) => embeddingProcessors.includes(name))
+    const answers = chosen.some(({ name }) => name === answerRecommendations.name)
+    const projects = chosen.some(({ name }) => name === indexEmbeddings.name)
     const releases = opened(
       await openReleases({
         modelStore,
@@ -132,16 +161,18 @@ export async function openProduct(
         broker,
         codec,
         profile,
+        uses: { answers, embeds },
+        startStage: (name, towers) =>
+          run(wireEmbedding(name, { towers, now }), {
+            release: towers.release,
+            generation: async () => towers.release,
+          }),
+        onStageStop: (started) => running.delete(started as RunningStage),
         now,
         logger,
       }),
       (r) => r.close(),
     )
-    const needsMedia = chosen.some(({ name }) => name === 'analyse-video' || name === 'analyse-music')
-    const decoder = given.decoder ?? (needsMedia ? await openDecoder(config, logger) : undefined)
-
-    const metrics = createStageMetrics(registry)
-    const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
     const projection = { index, catalogue: catalogue.handle() }
     const assertFilled = filledGate({ index, catalogue, broker, now })
     const wired = wireProcessors({
@@ -155,7 +186,7 @@ export async function openProduct(
       mediaStore,
       decoder,
       profile,
-      releases,
+      towersFor: releases.towersFor,
       now,
     })
     /** What is projected into a store is projected anew into each generation of it. */
@@ -169,44 +200,52 @@ export async function openProduct(
       },
       [materializeTriplets.name]: () => joins.generation(),
     }
-    const running = opened<{ stage: Stage; processor: (typeof processors)[number] }[]>([], (all) =>
-      Promise.all(all.map(({ stage }) => stage.stop())),
-    )
+    opened(running, () => Promise.all([...running].map(({ stage }) => stage.stop())))
     for (const { name } of chosen) {
-      const { processor, deps } = wired.find((entry) => entry.processor.name === name)!
-      const onCrash = wanted === 'all' ? ('restart' as const) : ('exit' as const)
-      const options = { broker, onCrash, codec, metrics, logger, now, random: Math.random, retry, deps: deps as never }
+      const found = wired.find((entry) => entry.processor.name === name)
       const generation = generations[name]
-      const follows = generation === undefined ? {} : { generation }
-      running.push({ stage: runProcessor({ ...options, ...follows, processor }), processor })
+      if (found !== undefined) run(found, generation === undefined ? {} : { generation })
     }
     if (wanted === 'all' || given.keepsHouse === true) {
       opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>
         house.stop(),
       )
     }
-    const answers = chosen.some(({ name }) => name === answerRecommendations.name)
+    const onChange = releases.look
+    const rollOuts = createRollOuts({ catalogue, modelStore, broker, codec, now, onChange })
+    if (projects) {
+      // An owner that was killed goes on at once with what it carried out.
+      const id = isShared(config) ? randomUUID() : 'owner'
+      const coordinating = { catalogue, index, broker, codec, modelStore, profile, logger, id, now, onChange }
+      opened(startCoordinator(coordinating), (coordinator) => coordinator.stop())
+    }
     const health = createHealth({
       stages: running,
       broker,
       metrics,
       now,
       stallMs: config.stallSeconds * 1_000,
+      countsFor: (release) => release === releases.plan().serving,
       checks: {
-        release: async () => void (await releases.current()),
+        release: async () => {
+          const towers = await releases.current()
+          if (answers) await towers.ready()
+        },
         ...(answers ? { index: assertFilled } : {}),
       },
     })
     // What is whole now is written down before anything is added to it. One that is not yet, or is away, is no failure.
     if (answers) await assertFilled().catch(() => {})
-    const watchdog = { health, stages: running.map(({ stage }) => stage), stallMs: config.stallSeconds * 1_000, logger }
+    const watchdog = { health, stages: running, stallMs: config.stallSeconds * 1_000, logger }
     opened(startWatchdog(watchdog), async (stopWatching) => stopWatching())
-    const indexing = () => running.find(({ processor }) => processor.name === indexEmbeddings.name)?.stage
+    const indexing = () => [...running].find(({ processor }) => processor.name === indexEmbeddings.name)?.stage
     const rebuilding = { broker, codec, catalogue, index, retry, logger, now, random: Math.random }
     const rebuilds = opened(
       createRebuilds(rebuilding, async () => indexing()?.restart()),
       (all) => all.stop(),
     )
+    // The first request does not wait for the towers to load.
+    if (answers) await (await releases.current()).ready()
     const fetchMedia =
       config.mediaHosts.length === 0
         ? undefined
@@ -226,12 +265,13 @@ export async function openProduct(
       mediaStore,
       uploads: createUploads({ broker, codec, catalogue, mediaStore, fetchMedia, now }),
       releases,
+      rollOuts,
       rebuilds,
       health,
       now,
       newId: randomUUID,
       announce: async (url) => owner?.announceUrl(url),
-      failed: Promise.race(running.map(({ stage }) => stage.ended.then(() => new Promise<never>(() => {})))),
+      failed,
       close: closing,
     }
   } catch (error) {

@@ -7,10 +7,13 @@ import type { MediaDecoder, MediaStore } from '../ports/media.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
 import { analyseMusic } from '../processors/analyse-music/analyse-music.ts'
 import { analyseVideo } from '../processors/analyse-video/analyse-video.ts'
-import { answerRecommendations } from '../processors/answer-recommendations/answer-recommendations.ts'
+import {
+  type AnswerRecommendationsDeps,
+  answerRecommendations,
+} from '../processors/answer-recommendations/answer-recommendations.ts'
 import { describeMusic } from '../processors/describe-music/describe-music.ts'
-import { embedMusic } from '../processors/embed-music/embed-music.ts'
-import { embedVideo } from '../processors/embed-video/embed-video.ts'
+import { type EmbedMusicDeps, embedMusic } from '../processors/embed-music/embed-music.ts'
+import { type EmbedVideoDeps, embedVideo } from '../processors/embed-video/embed-video.ts'
 import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { materializeTriplets } from '../processors/materialize-triplets/materialize-triplets.ts'
 import type { Codec } from '../runtime/codec.ts'
@@ -19,7 +22,6 @@ import { type WiredProcessor, wire } from '../runtime/define-processor.ts'
 import type { Topic } from '../topics/topic.ts'
 import { musicDescribed, musicFeatures, videoFeatures } from '../topics/topics.ts'
 import type { ProjectionStores } from './projection.ts'
-import type { Releases } from './releases.ts'
 
 export interface Parts {
   readonly config: Config
@@ -35,19 +37,19 @@ export interface Parts {
   /** Absent where no stage of this process decodes media. */
   readonly decoder: MediaDecoder | undefined
   readonly profile: LoadedProfile
-  readonly releases: Releases
+  readonly towersFor: AnswerRecommendationsDeps['towersFor']
   readonly now: () => number
 }
 
+/** All but those that run once for each release. */
 export function wireProcessors(parts: Parts): readonly WiredProcessor[] {
-  const { config, codec, catalogue, index, joins, mediaStore, profile, releases, assertFilled, now } = parts
+  const { config, codec, catalogue, index, joins, mediaStore, profile, towersFor, assertFilled, now } = parts
   const decoder = parts.decoder ?? absentDecoder
   const side = <T>(topic: Topic<string, T>) => ({
     encode: (value: T) => codec.encode(topic, value),
     decode: (bytes: Uint8Array) => codec.decode(topic, bytes),
   })
   const sides = { video: side(videoFeatures), music: side(musicFeatures), text: side(musicDescribed) }
-  const inUse = { releases: () => releases.inUse(), now }
   const { imageEncoder, musicEncoder, textEncoder } = profile
   const takenDownAt = (id: string) => catalogue.takenDownAt(id)
   return [
@@ -55,11 +57,16 @@ export function wireProcessors(parts: Parts): readonly WiredProcessor[] {
     wire(analyseMusic, { mediaStore, decoder, musicEncoder, takenDownAt, now }),
     wire(describeMusic, { method: config.description, seed: config.seed, now }),
     wire(materializeTriplets, { state: joins, sides, now }),
-    wire(embedMusic, inUse),
-    wire(embedVideo, inUse),
     wire(indexEmbeddings, { ...parts.projection, now }),
-    wire(answerRecommendations, { index, catalogue, textEncoder, currentTowers: releases.current, assertFilled, now }),
+    wire(answerRecommendations, { index, catalogue, textEncoder, towersFor, assertFilled, now }),
   ]
+}
+
+/** Processors that run once for each release in use. */
+export const embeddingProcessors: readonly string[] = [embedMusic.name, embedVideo.name]
+
+export function wireEmbedding(name: string, deps: EmbedMusicDeps & EmbedVideoDeps): WiredProcessor {
+  return name === embedMusic.name ? wire(embedMusic, deps) : wire(embedVideo, deps)
 }
 
 /** Stands where no stage decodes; reached only by a mistake in the wiring. */

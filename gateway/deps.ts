@@ -9,6 +9,7 @@ import type { MediaStore } from '../ports/media.ts'
 import type { Codec } from '../runtime/codec.ts'
 import type { StageHealth } from '../runtime/health.ts'
 import type { Rebuilds } from './rebuilds.ts'
+import type { RollOuts } from './releases.ts'
 import type { Uploads } from './uploads.ts'
 
 export interface GatewayConfig {
@@ -47,6 +48,8 @@ export interface GatewayDeps {
   readonly stages?: () => Promise<readonly StageHealth[]>
   /** Where this process has the index. */
   readonly rebuilds?: Rebuilds
+  /** Where this process has the model store. */
+  readonly rollOuts?: RollOuts
 }
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, ZodTypeProvider>

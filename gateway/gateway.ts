@@ -22,6 +22,7 @@ import { deadLetterRoutes } from './routes/dead-letters.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { rebuildRoutes } from './routes/rebuild.ts'
 import { recommendationRoutes } from './routes/recommendations.ts'
+import { releaseRoutes } from './routes/releases.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 
 const WEB_FOLDER = fileURLToPath(new URL('../web/', import.meta.url))
@@ -88,6 +89,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   operationRoutes(app, deps)
   deadLetterRoutes(app, deps)
   rebuildRoutes(app, deps)
+  releaseRoutes(app, deps)
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   await app.ready()
   return app

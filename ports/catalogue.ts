@@ -1,5 +1,5 @@
 /**
- * Catalogue: what is known of each upload, track and video, and which release serves.
+ * Catalogue: what is known of each upload, track and video, and which releases are in use.
  *
  * A document is written section by section ([sections]: writing one never loses another, whatever the order), so that
  * stages can project their topics independently and at least once. Removals are idempotent; pages are in a fixed order
@@ -10,6 +10,7 @@
  * happened all the same. A handle that never asked writes to whatever is there.
  */
 import type { MusicDescribed, MusicTagged, UploadReceived } from '../schemas/types.ts'
+import type { ReleasePlan } from './release-plan.ts'
 
 /** Feature sequence of a video, ready for the query tower. */
 export interface VideoFeatures {
@@ -100,8 +101,13 @@ export interface Catalogue {
   recordTakedown(id: string, at: number): Promise<void>
   takenDownAt(id: string): Promise<number | undefined>
 
-  currentRelease(): Promise<string | undefined>
-  setCurrentRelease(release: string): Promise<void>
+  /** undefined where none was written yet, or the store was wiped. */
+  releasePlan(): Promise<ReleasePlan | undefined>
+  /**
+   * Writes the plan in one step, if the one that stands is of the revision `expected` (0: none stands), so that of changes
+   * at the same time one is made and the others are told. @returns whether it was written.
+   */
+  replaceReleasePlan(expected: number, next: ReleasePlan): Promise<boolean>
   /** Whether that generation of the index has been filled once from its topics. */
   isFilled(generation: string): Promise<boolean>
   markFilled(generation: string): Promise<void>

@@ -1,13 +1,20 @@
 /** Liveness, readiness and the watchdog, for all stages of a process. */
 import type { Logger } from 'pino'
-import type { Broker } from '../ports/broker.ts'
+import type { Broker, PartitionLag } from '../ports/broker.ts'
 import { OutageError } from '../ports/errors.ts'
 import type { Processor } from './define-processor.ts'
 import type { StageMetrics } from './metrics.ts'
 import { groupTopics, type Stage } from './run-processor.ts'
 
+export interface RunningStage {
+  readonly stage: Stage
+  readonly processor: Processor
+}
+
 export interface StageHealth {
   readonly name: string
+  /** Of a stage that runs once for each release in use. */
+  readonly release: string | undefined
   readonly state: string
   readonly lagRecords: number
   /** Lag for `stallMs` without a commit, and nothing in a handler. */
@@ -21,50 +28,58 @@ export interface Health {
 }
 
 /**
+ * @param stages those that run: looked at anew each time, for some come and go with their release.
+ * @param countsFor whether a release's stages keep the process from being ready. Default: all do.
  * @param checks further readiness checks: each resolves, or rejects with what is wrong.
  */
 export function createHealth(options: {
-  stages: readonly { stage: Stage; processor: Processor }[]
+  stages: Iterable<RunningStage>
   broker: Broker
   metrics: StageMetrics
   now: () => number
   stallMs: number
+  countsFor?: (release: string) => boolean
   checks?: Readonly<Record<string, () => Promise<void>>>
 }): Health {
-  const { broker, metrics, now, stallMs } = options
+  const { broker, metrics, now, stallMs, countsFor = () => true } = options
 
-  const knownLag = new Map<string, number>()
+  const knownLag = new WeakMap<Stage, readonly PartitionLag[]>()
   /** Since when each stage has had lag: an idle stage's last commit says nothing of a record that has just come. */
-  const lagSince = new Map<string, number>()
+  const lagSince = new WeakMap<Stage, number>()
 
   /** While the broker is away, what was known last: metrics and the page stay readable in an outage. */
-  async function lagOf(stage: Stage, processor: Processor): Promise<number> {
+  async function lagOf({ stage, processor }: RunningStage): Promise<readonly PartitionLag[]> {
     try {
-      let lagRecords = 0
-      for (const { topic, partition, lagRecords: lag } of await broker.lag(stage.group(), groupTopics(processor))) {
-        lagRecords += lag
-        metrics.lagRecords.set({ processor: stage.name, topic, partition: String(partition) }, lag)
-      }
-      knownLag.set(stage.name, lagRecords)
-      return lagRecords
+      const lags = await broker.lag(stage.group(), groupTopics(processor))
+      knownLag.set(stage, lags)
+      return lags
     } catch (error) {
       if (!(error instanceof OutageError)) throw error
-      return knownLag.get(stage.name) ?? 0
+      return knownLag.get(stage) ?? []
     }
   }
 
   async function stages(): Promise<StageHealth[]> {
-    return Promise.all(
-      options.stages.map(async ({ stage, processor }) => {
-        const lagRecords = await lagOf(stage, processor)
-        if (lagRecords === 0) lagSince.delete(stage.name)
-        else if (!lagSince.has(stage.name)) lagSince.set(stage.name, now())
-        const idleSince = Math.max(stage.lastProgressAt(), lagSince.get(stage.name) ?? 0)
-        const stalled = lagRecords > 0 && stage.inFlight() === 0 && now() - idleSince > stallMs
-        metrics.stalled.set({ processor: stage.name }, stalled ? 1 : 0)
-        return { name: stage.name, state: stage.state(), lagRecords, stalled, inFlight: stage.inFlight() }
-      }),
-    )
+    const running = [...options.stages]
+    const lags = await Promise.all(running.map(lagOf))
+    // Stages that are gone have no series any more.
+    metrics.lagRecords.reset()
+    metrics.stalled.reset()
+    return running.map(({ stage }, i) => {
+      const labels = { processor: stage.name, release: stage.release ?? '' }
+      let lagRecords = 0
+      for (const { topic, partition, lagRecords: lag } of lags[i]!) {
+        lagRecords += lag
+        metrics.lagRecords.set({ ...labels, topic, partition: String(partition) }, lag)
+      }
+      if (lagRecords === 0) lagSince.delete(stage)
+      else if (!lagSince.has(stage)) lagSince.set(stage, now())
+      const idleSince = Math.max(stage.lastProgressAt(), lagSince.get(stage) ?? 0)
+      const stalled = lagRecords > 0 && stage.inFlight() === 0 && now() - idleSince > stallMs
+      metrics.stalled.set(labels, stalled ? 1 : 0)
+      const { name, release } = stage
+      return { name, release, state: stage.state(), lagRecords, stalled, inFlight: stage.inFlight() }
+    })
   }
 
   metrics.onScrape(stages)
@@ -73,6 +88,7 @@ export function createHealth(options: {
     async ready() {
       const checks: Record<string, string> = {}
       for (const { stage } of options.stages) {
+        if (stage.release !== undefined && !countsFor(stage.release)) continue
         checks[stage.name] = stage.state() === 'running' ? 'ok' : stage.state()
       }
       await Promise.all(
@@ -94,7 +110,7 @@ export function createHealth(options: {
  */
 export function startWatchdog(options: {
   health: Health
-  stages: readonly Stage[]
+  stages: Iterable<RunningStage>
   stallMs: number
   logger: Logger
 }): () => void {
@@ -104,10 +120,10 @@ export function startWatchdog(options: {
     if (looking) return
     looking = true
     try {
-      for (const { name, stalled, lagRecords } of await health.stages()) {
+      for (const { name, release, stalled, lagRecords } of await health.stages()) {
         if (!stalled) continue
-        logger.error({ processor: name, lagRecords }, 'A stage has lag and makes no progress: it is restarted')
-        await stages.find((stage) => stage.name === name)?.restart()
+        logger.error({ processor: name, release, lagRecords }, 'A stage has lag and makes no progress: it is restarted')
+        for (const { stage } of stages) if (stage.name === name && stage.release === release) await stage.restart()
       }
     } catch (error) {
       logger.error({ err: error }, 'The watchdog could not look at the stages')

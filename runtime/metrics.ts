@@ -1,6 +1,6 @@
 /**
  * What every stage exports, with no code in the stage. docs/metrics.md is the spec; labels are bounded: names of
- * processors and topics, and error codes.
+ * processors and topics, error codes, and the releases in use, which tell the gauges of a processor's stages apart.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
@@ -11,10 +11,11 @@ export interface StageMetrics {
   readonly deadLetters: Counter<'processor' | 'topic' | 'code'>
   readonly retries: Counter<'processor' | 'topic' | 'code'>
   readonly crashes: Counter<'processor'>
-  readonly inFlight: Gauge<'processor'>
-  readonly up: Gauge<'processor'>
-  readonly lagRecords: Gauge<'processor' | 'topic' | 'partition'>
-  readonly stalled: Gauge<'processor'>
+  /** `release` is empty but for stages that run once for each release in use. */
+  readonly inFlight: Gauge<'processor' | 'release'>
+  readonly up: Gauge<'processor' | 'release'>
+  readonly lagRecords: Gauge<'processor' | 'release' | 'topic' | 'partition'>
+  readonly stalled: Gauge<'processor' | 'release'>
   /** Called at each scrape, before lag is read. */
   onScrape(refresh: () => Promise<unknown>): void
 }
@@ -75,19 +76,19 @@ export function createStageMetrics(registry: Registry): StageMetrics {
     inFlight: new Gauge({
       name: 'cuestream_stage_records_in_flight',
       help: 'Records in handlers now.',
-      labelNames: ['processor'],
+      labelNames: ['processor', 'release'],
       registers,
     }),
     up: new Gauge({
       name: 'cuestream_stage_up',
       help: '1 while the stage consumes.',
-      labelNames: ['processor'],
+      labelNames: ['processor', 'release'],
       registers,
     }),
     lagRecords: new Gauge({
       name: 'cuestream_consumer_lag_records',
       help: 'Records between the committed offset and the end of the partition.',
-      labelNames: ['processor', 'topic', 'partition'],
+      labelNames: ['processor', 'release', 'topic', 'partition'],
       registers,
       async collect() {
         await refresh()
@@ -96,7 +97,7 @@ export function createStageMetrics(registry: Registry): StageMetrics {
     stalled: new Gauge({
       name: 'cuestream_stage_stalled',
       help: '1 when there is lag and nothing was committed for the watchdog time.',
-      labelNames: ['processor'],
+      labelNames: ['processor', 'release'],
       registers,
       async collect() {
         await refresh()

@@ -41,6 +41,8 @@ export interface StageOptions<Deps> {
   readonly retry?: RetryPolicy
   /** Crashes on one record before it goes to the dead letters. */
   readonly maxCrashes?: number
+  /** Of a stage that runs once for each release in use: it tells its gauges apart. */
+  readonly release?: string
   /** Generation of the store that this stage fills; the group follows it. */
   readonly generation?: () => Promise<string>
   /** How often it is asked for. */
@@ -53,6 +55,7 @@ export type StageState = 'starting' | 'running' | 'restarting' | 'stopped' | 'cr
 
 export interface Stage {
   readonly name: string
+  readonly release: string | undefined
   /** The consumer group that it runs as now. */
   group(): string
   /** Resolves after stop(); rejects when the stage crashed for good. */
@@ -102,6 +105,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   const maxCrashes = options.maxCrashes ?? 3
   const name = processor.name
   const labels = { processor: name }
+  const gaugeLabels = { processor: name, release: options.release ?? '' }
   const tasks = new Map<number, ReturnType<typeof pLimit>>()
   /** Failed tries and crashes of the record that a partition waits on. */
   const failures = new Map<string, { offset: number; attempts: number; crashes: number }>()
@@ -130,11 +134,12 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     const known = failures.get(`${record.topic}/${record.partition}`)
     const attempt = known?.offset === record.offset ? known.attempts + 1 : 1
     const startedAt = performance.now()
-    metrics.inFlight.set(labels, ++handling)
+    metrics.inFlight.set(gaugeLabels, ++handling)
     try {
       return await handleRecord(processor, record, deps, codec, { signal, attempt })
     } finally {
-      metrics.inFlight.set(labels, --handling)
+      handling--
+      if (state !== 'stopped') metrics.inFlight.set(gaugeLabels, handling)
       const seconds = (performance.now() - startedAt) / 1_000
       metrics.handleSeconds.observe({ processor: name, topic: record.topic }, seconds)
     }
@@ -367,12 +372,12 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
         })
         if (stopping.signal.aborted) await consumer.stop(0)
         state = 'running'
-        metrics.up.set(labels, 1)
+        metrics.up.set(gaugeLabels, 1)
         const startedAt = now()
         const stopFollowing = followGeneration(consumer)
         await consumer.ended.finally(() => {
           stopFollowing()
-          metrics.up.set(labels, 0)
+          metrics.up.set(gaugeLabels, 0)
           if (now() - startedAt > retry.maxMs) crashes = 0
         })
       } catch (error) {
@@ -401,11 +406,14 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
 
   const ended = run().finally(() => {
     if (state !== 'crashed') state = 'stopped'
+    // A release that is no longer in use has no series: there is no end of releases.
+    if (options.release !== undefined) for (const gauge of [metrics.inFlight, metrics.up]) gauge.remove(gaugeLabels)
   })
   ended.catch(() => {})
 
   return {
     name,
+    release: options.release,
     group: () => group,
     ended,
     state: () => state,

@@ -19,6 +19,7 @@ import type {
   UploadStatus,
   VideoDocument,
 } from '../../ports/catalogue.ts'
+import type { ReleasePlan } from '../../ports/release-plan.ts'
 import { checkId, checkPage, decodeFeatures, defined, encodeFeatures, isId, uploadStatus } from '../catalogue-rules.ts'
 import { openStore } from './store.ts'
 
@@ -33,7 +34,7 @@ interface UploadEntry {
 }
 type FailureEntry = Readonly<Record<string, UploadFailure>>
 
-const RELEASE = 'current-release'
+const PLAN = 'release-plan'
 const filledKey = (generation: string) => `filled ${generation}`
 
 export function openCatalogue(options: { folder: string }): Catalogue {
@@ -184,12 +185,19 @@ class EmbeddedCatalogue implements Catalogue {
     return isId(id) ? this.#takedowns.get(id) : undefined
   }
 
-  async currentRelease(): Promise<string | undefined> {
-    return this.#settings.get(RELEASE)
+  async releasePlan(): Promise<ReleasePlan | undefined> {
+    const plan = this.#settings.get(PLAN)
+    return plan === undefined ? undefined : (JSON.parse(plan) as ReleasePlan)
   }
 
-  async setCurrentRelease(release: string): Promise<void> {
-    await this.#settings.put(RELEASE, release)
+  async replaceReleasePlan(expected: number, next: ReleasePlan): Promise<boolean> {
+    return this.#store.transaction(() => {
+      const standing = this.#settings.get(PLAN)
+      const revision = standing === undefined ? 0 : (JSON.parse(standing) as ReleasePlan).revision
+      if (revision !== expected) return false
+      this.#settings.put(PLAN, JSON.stringify(next))
+      return true
+    })
   }
 
   async isFilled(generation: string): Promise<boolean> {

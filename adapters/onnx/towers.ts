@@ -10,6 +10,7 @@
  *   [checked]  a graph reads no other file; inputs have the widths of the manifest; inputs and outputs are finite
  *   [unit]     every vector that leaves is a unit vector
  */
+import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
@@ -28,6 +29,14 @@ const UNIT_TOLERANCE = 1e-3
 /** @throws InvalidRecordError 'unknown-release' | 'tampered-release' | 'unusable-release' */
 export async function loadTowers(store: ModelStore, release: string): Promise<OnnxTowers> {
   const { manifest, directory } = await store.fetch(release)
+  return openTowers(manifest, directory)
+}
+
+/**
+ * @param directory holds the files that the manifest names; each is checked against its sha256 as it is read.
+ * @throws InvalidRecordError 'tampered-release' | 'unusable-release'
+ */
+export async function openTowers(manifest: ReleaseManifest, directory: string): Promise<OnnxTowers> {
   const query = await load(manifest, directory, 'query')
   const music = await load(manifest, directory, 'music')
   return new OnnxTowers(manifest, query, music)
@@ -121,6 +130,10 @@ async function load(manifest: ReleaseManifest, directory: string, tower: 'query'
   const unusable = (why: string, cause?: unknown) =>
     new InvalidRecordError('unusable-release', `The ${tower} tower of release ${release}, ${file}, ${why}.`, { cause })
   const bytes = await readFile(path.join(directory, file))
+  const { sha256 } = manifest.files.find(({ name }) => name === file)!
+  if (createHash('sha256').update(bytes).digest('hex') !== sha256) {
+    throw new InvalidRecordError('tampered-release', `${file} of release ${release} is not what was published.`)
+  }
   let session: InferenceSession
   try {
     if (inspectOnnx(bytes).externalTensors.length > 0) throw unusable('wants to read other files')

@@ -1,10 +1,11 @@
 /**
- * What must happen in one step on the server: an upload's stages and failures (ports/catalogue.ts [failures]).
+ * What must happen in one step on the server: an upload's stages and failures (ports/catalogue.ts [failures]), and a
+ * change of the release plan.
  *
  * An upload is a hash: id, kind, title; of each stage `first:<stage>` and `last:<stage>`, when it was first and last done;
  * of a failure that stands `failure:<stage>`, as JSON, and `failedAt:<stage>`. All times are Unix epoch, ms.
  *
- * Each gives back the generation of the catalogue that it was carried out in.
+ * Each of the projection's gives back the generation of the catalogue that it was carried out in.
  */
 import { defineScript } from 'redis'
 
@@ -76,5 +77,18 @@ if not before or before < tonumber(ARGV[2]) then redis.call('HSET', KEYS[2], ARG
 return redis.call('GET', KEYS[1])`,
     transformArguments: transform,
     transformReply,
+  }),
+
+  /** KEYS: the plan. ARGV[1] = the revision that must stand, 0 for none, [2] = the next plan as JSON. */
+  replaceReleasePlan: defineScript({
+    NUMBER_OF_KEYS: 1,
+    SCRIPT: `
+local standing = redis.call('GET', KEYS[1])
+local revision = standing and cjson.decode(standing).revision or 0
+if revision ~= tonumber(ARGV[1]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1`,
+    transformArguments: transform,
+    transformReply: (written: number) => written === 1,
   }),
 }

@@ -7,7 +7,7 @@
  *   catalogue:ids:<what>      ids of tracks, videos, uploads, in the order of their bytes: pages and counts come from here
  *   catalogue:failed          ids of uploads with a failure that stands
  *   catalogue:takedowns       id → when
- *   catalogue:release         the one that serves
+ *   catalogue:release-plan    which releases are in use, as JSON
  *   catalogue:filled          generations of the projection that were filled once
  *   catalogue:generation      random id of this content; gone with it when the store is wiped
  *   catalogue:run, writes, base, history, ended   whether the server still has every write (server-memory.ts)
@@ -32,6 +32,7 @@ import type {
   VideoDocument,
 } from '../../ports/catalogue.ts'
 import { SetupError } from '../../ports/errors.ts'
+import type { ReleasePlan } from '../../ports/release-plan.ts'
 import { checkId, checkPage, decodeFeatures, encodeFeatures, isId, uploadStatus } from '../catalogue-rules.ts'
 import { DEFAULT_KEY_PREFIX, type RedisOptions } from './connection.ts'
 import { type OmClient, type OmRedis, openOmClient, sendOn } from './om-client.ts'
@@ -191,12 +192,14 @@ class RedisCatalogue implements Catalogue {
     return at === undefined || at === null ? undefined : Number(at)
   }
 
-  async currentRelease(): Promise<string | undefined> {
-    return (await this.#om.ask((client) => client.get(`${this.#prefix}release`))) ?? undefined
+  async releasePlan(): Promise<ReleasePlan | undefined> {
+    const plan = await this.#om.ask((client) => client.get(`${this.#prefix}release-plan`))
+    return plan === null ? undefined : (JSON.parse(plan) as ReleasePlan)
   }
 
-  async setCurrentRelease(release: string): Promise<void> {
-    await this.#om.ask((client) => client.set(`${this.#prefix}release`, release))
+  async replaceReleasePlan(expected: number, next: ReleasePlan): Promise<boolean> {
+    const written = [`${this.#prefix}release-plan`, String(expected), JSON.stringify(next)] as const
+    return this.#om.ask((client) => client.replaceReleasePlan(...written))
   }
 
   async isFilled(generation: string): Promise<boolean> {

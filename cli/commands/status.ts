@@ -29,7 +29,7 @@ export const statusCommand = (open: OpenContext) =>
       const product = await openProduct(config, { logger, stages: [] })
       try {
         const counts = await product.catalogue.counts()
-        const release = (await product.catalogue.currentRelease()) ?? null
+        const release = (await product.catalogue.releasePlan())?.serving ?? null
         if (json) return say(JSON.stringify({ release, counts, stages: [] }, null, 2))
         say(`Not running; data folder ${config.dataFolder}`)
         sayPipeline({ release, counts, stages: [] })

@@ -17,7 +17,7 @@ export interface IndexCount extends IndexName {
   readonly liveKeys: number
 }
 
-interface LiveKey {
+export interface LiveKey {
   readonly id: string
   readonly release: string
   readonly receivedAt: number | undefined
@@ -84,7 +84,8 @@ export async function missingRows(
   return missing.slice(0, most)
 }
 
-async function* livePartitions(
+/** Embeddings that stand on their topics, of all releases, partition by partition. */
+export async function* livePartitions(
   broker: Broker,
   read: readonly PartitionLag[],
 ): AsyncGenerator<{ kind: IndexKind; keys: LiveKey[] }> {

@@ -12,6 +12,7 @@ const pipelineSchema = z
     stages: z.array(
       z.object({
         name: z.string(),
+        release: z.string().nullable().describe('Of a stage that runs once for each release in use.'),
         state: z.string(),
         lagRecords: z.int().describe('Records that wait for this stage.'),
         inFlight: z.int(),
@@ -29,17 +30,14 @@ export function operationRoutes(app: App, deps: GatewayDeps): void {
     '/v1/pipeline',
     { schema: { summary: 'Counts, stages and their lag', response: { 200: pipelineSchema } } },
     async () => {
-      const [release, counts, health] = await Promise.all([
-        catalogue.currentRelease(),
-        catalogue.counts(),
-        stages?.() ?? [],
-      ])
+      const [plan, counts, health] = await Promise.all([catalogue.releasePlan(), catalogue.counts(), stages?.() ?? []])
       return {
-        release: release ?? null,
+        release: plan?.serving ?? null,
         taxonomy: config.taxonomy,
         counts,
-        stages: health.map(({ name, state, lagRecords, inFlight, stalled }) => ({
+        stages: health.map(({ name, release, state, lagRecords, inFlight, stalled }) => ({
           name,
+          release: release ?? null,
           state,
           lagRecords,
           inFlight,

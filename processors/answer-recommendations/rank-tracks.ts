@@ -15,8 +15,11 @@ export interface RankTracksDeps {
   readonly index: VectorIndex
   readonly catalogue: Catalogue
   readonly textEncoder: TextEncoder
-  /** The release that serves now. */
-  readonly currentTowers: () => Promise<ReleaseTowers>
+  /**
+   * The release that answers a request, the same one each time. @param pageOf the release of its cursor, which answers as
+   * long as it is in use. @throws InvalidRequestError 'bad-cursor' when it is not.
+   */
+  readonly towersFor: (requestId: string, pageOf: string | undefined) => Promise<ReleaseTowers>
   /** @throws OutageError 'index-filling' while the index holds a part of what it should. */
   readonly assertFilled: () => Promise<void>
 }
@@ -37,9 +40,10 @@ const EXCLUDE_WEIGHT = 0.5
 export async function rankTracks(request: RecommendationRequested, deps: RankTracksDeps): Promise<RankedPage> {
   const { index } = deps
   await deps.assertFilled()
-  const towers = await deps.currentTowers()
+  const page = request.cursor === null ? undefined : decodeCursor(request.cursor)
+  const offset = page?.offset ?? 0
+  const towers = await deps.towersFor(request.requestId, page?.release)
   const name = { release: towers.release, kind: 'music' } as const
-  const offset = request.cursor === null ? 0 : decodeCursor(request.cursor, towers.release)
   const query = await queryVectors(request, towers, deps) // (D,)
   const filter = request.filters.flatMap(toConditions)
   const exclude = query.exclude
@@ -57,13 +61,13 @@ export async function rankTracks(request: RecommendationRequested, deps: RankTra
       .map((hit) => ({ ...hit, score: hit.score - EXCLUDE_WEIGHT * Math.max(0, dot(exclude, vectors.get(hit.id)!)) }))
       .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1))
   }
-  const page = hits.slice(offset, offset + request.limit)
+  const shown = hits.slice(offset, offset + request.limit)
   const more = hits.length > offset + request.limit
-  const explained = request.explain ? await index.vectors(name, idsOf(page)) : undefined
+  const explained = request.explain ? await index.vectors(name, idsOf(shown)) : undefined
   return {
     release: towers.release,
     total,
-    results: page.map(({ id, score }) => ({
+    results: shown.map(({ id, score }) => ({
       trackId: id,
       score,
       parts: partsOf(query.parts, explained?.get(id)),

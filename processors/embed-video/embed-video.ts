@@ -1,8 +1,9 @@
 /**
- * Embeds each video, with no words asked, into the joint space of every release in use.
+ * Embeds each video, with no words asked, into the joint space of one release: the stage runs once for each release in use.
  *
- *     video.features.v1 ──▶ embed-video ──▶ video.embedded.v1   (one record a release)
+ *     video.features.v1 ──▶ embed-video ──▶ video.embedded.v1
  *
+ * Group: embed-video@release, which begins at the topic's start, so that a new release embeds all there is.
  * Key: videoId/release, partitioned by videoId. Delivery: exactly once between topics.
  * Fails: features of another encoder or with values that are not finite → dead letter.
  */
@@ -15,8 +16,7 @@ import { videoEmbedded, videoFeatures } from '../../topics/topics.ts'
 import { uploadStamp } from '../../topics/upload-stamp.ts'
 
 export interface EmbedVideoDeps {
-  /** Releases that serve or are being prepared. */
-  readonly releases: () => readonly ReleaseTowers[]
+  readonly towers: ReleaseTowers
   readonly now: () => number
 }
 
@@ -25,36 +25,34 @@ export const embedVideo = defineProcessor({
   from: [videoFeatures],
   to: [videoEmbedded],
   delivery: 'exactly-once',
-  async handle({ key, value, headers }, { releases, now }: EmbedVideoDeps) {
+  async handle({ key, value, headers }, { towers, now }: EmbedVideoDeps) {
     const video = { values: unpackFloats(value.values), segments: value.segments, dims: value.dims } // (n, d)
-    return Promise.all(
-      releases().map(async (towers) => {
-        if (value.encoder.id !== towers.encoders.video) {
-          throw new InvalidRecordError(
-            'encoder-mismatch',
-            `Video ${key} was encoded by ${value.encoder.id}; release ${towers.release} takes ${towers.encoders.video}. Analyse it again.`,
-          )
-        }
-        const whole = await towers.query({ video }) // (D,)
-        return videoEmbedded.record(
-          embeddingKey(key, towers.release),
-          {
-            videoId: key,
-            release: towers.release,
-            dims: towers.dims,
-            vector: Buffer.from(packFloats(whole)),
-            segments: 0,
-            segmentVectors: Buffer.alloc(0),
-            segmentSeconds: value.segmentSeconds,
-            embeddedAt: now(),
-          },
-          { partitionBy: key, headers: uploadStamp(headers) },
-        )
-      }),
-    )
+    if (value.encoder.id !== towers.encoders.video) {
+      throw new InvalidRecordError(
+        'encoder-mismatch',
+        `Video ${key} was encoded by ${value.encoder.id}; release ${towers.release} takes ${towers.encoders.video}. Analyse it again.`,
+      )
+    }
+    const whole = await towers.query({ video }) // (D,)
+    return [
+      videoEmbedded.record(
+        embeddingKey(key, towers.release),
+        {
+          videoId: key,
+          release: towers.release,
+          dims: towers.dims,
+          vector: Buffer.from(packFloats(whole)),
+          segments: 0,
+          segmentVectors: Buffer.alloc(0),
+          segmentSeconds: value.segmentSeconds,
+          embeddedAt: now(),
+        },
+        { partitionBy: key, headers: uploadStamp(headers) },
+      ),
+    ]
   },
-  async handleTombstone({ key, headers }, { releases }: EmbedVideoDeps) {
+  async handleTombstone({ key, headers }, { towers }: EmbedVideoDeps) {
     const options = { partitionBy: key, headers: uploadStamp(headers) }
-    return releases().map(({ release }) => videoEmbedded.record(embeddingKey(key, release), null, options))
+    return [videoEmbedded.record(embeddingKey(key, towers.release), null, options)]
   },
 })

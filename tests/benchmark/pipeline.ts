@@ -60,7 +60,7 @@ const cases: readonly Case[] = [
     records: options.large,
     input: musicFeatures as Topic,
     value: featuresOfThreeMinutes(),
-    stage: wire(embedMusic, { releases: () => [stubTowers], now: Date.now }),
+    stage: wire(embedMusic, { towers: stubTowers, now: Date.now }),
   },
 ]
 const loops = ['product', 'transactions', 'plain'] as const

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Catalogue, Page } from '../../ports/catalogue.ts'
 import { InvalidRecordError, InvalidRequestError, ShapeError } from '../../ports/errors.ts'
+import type { ReleasePlan } from '../../ports/release-plan.ts'
 import type { MusicDescribed, MusicTagged, UploadReceived } from '../../schemas/types.ts'
 
 export interface CatalogueSubject {
@@ -20,8 +21,8 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
     })
     after(() => subject.close())
 
-    test('an empty catalogue has no release, no items and counts of 0', async () => {
-      assert.equal(await catalogue.currentRelease(), undefined)
+    test('an empty catalogue has no release plan, no items and counts of 0', async () => {
+      assert.equal(await catalogue.releasePlan(), undefined)
       assert.deepEqual(await catalogue.listTracks({ limit: 5 }), { items: [] })
       assert.deepEqual(await catalogue.counts(), { tracks: 0, videos: 0, uploads: 0, failed: 0 })
     })
@@ -233,13 +234,30 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
       await catalogue.removeTrack('named')
     })
 
+    test('a release plan replaces the one that its writer knew, and no other', async () => {
+      const first = await planned(catalogue, 'first')
+      const second = { ...first, revision: first.revision + 1, serving: 'second', previous: 'first' }
+      assert.equal(await catalogue.replaceReleasePlan(0, second), false, 'one stands already')
+      assert.equal(await catalogue.replaceReleasePlan(first.revision - 1, second), false, 'it is out of date')
+      assert.deepEqual(await catalogue.releasePlan(), first)
+      assert.equal(await catalogue.replaceReleasePlan(first.revision, second), true)
+      assert.deepEqual(await catalogue.releasePlan(), second)
+    })
+
+    test('of plans that are written at the same time one stands, whole', async () => {
+      const { revision } = await planned(catalogue, 'before')
+      const plans = Array.from({ length: 20 }, (_, i) => ({ ...plan(`at-once-${i}`), revision: revision + 1 }))
+      const written = await Promise.all(plans.map((next) => catalogue.replaceReleasePlan(revision, next)))
+      assert.equal(written.filter(Boolean).length, 1)
+      assert.deepEqual(await catalogue.releasePlan(), plans[written.indexOf(true)])
+    })
+
     test('everything is there after opening again', async () => {
       await catalogue.putTrack('kept', { tagged: tagged('kept') })
       await catalogue.putVideo('kept', { features: features(3) })
       await catalogue.recordStage({ id: 'kept', kind: 'track', title: 'Kept' }, 'received', 7)
       await catalogue.recordFailure({ id: 'kept' }, failure('analysed', 8))
-      await catalogue.setCurrentRelease('first')
-      await catalogue.setCurrentRelease('second')
+      const plan = await planned(catalogue, 'kept')
       const counts = await catalogue.counts()
       catalogue = await subject.reopen()
       assert.deepEqual(await catalogue.track('kept'), { id: 'kept', tagged: tagged('kept') })
@@ -252,10 +270,26 @@ export function catalogueConformance(adapter: string, subject: CatalogueSubject)
         failure: failure('analysed', 8),
         failures: [failure('analysed', 8)],
       })
-      assert.equal(await catalogue.currentRelease(), 'second')
+      assert.deepEqual(await catalogue.releasePlan(), plan)
       assert.deepEqual(await catalogue.counts(), counts)
     })
   })
+}
+
+function plan(serving: string): ReleasePlan {
+  const preparing = { release: 'next', trialShare: 0.1, phase: 'embedding', requestedAt: 1.7e12 } as const
+  const failure = { code: 'unusable-release', message: 'It gave "vector" of NaN – “quoted”.' }
+  const lastRollOut = { release: 'bad', outcome: 'failed', failure, endedAt: 1.7e12 } as const
+  const trial = { release: 'tried', share: 0.25 }
+  return { revision: 1, serving, previous: null, trial, preparing, lastRollOut, carrier: { id: 'p', until: 1.7e12 } }
+}
+
+/** Writes one, whatever stands. */
+async function planned(catalogue: Catalogue, serving: string): Promise<ReleasePlan> {
+  const expected = (await catalogue.releasePlan())?.revision ?? 0
+  const next = { ...plan(serving), revision: expected + 1 }
+  assert.ok(await catalogue.replaceReleasePlan(expected, next), 'nobody else writes')
+  return next
 }
 
 async function all<T>(

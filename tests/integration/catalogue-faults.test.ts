@@ -67,6 +67,16 @@ const isSetup = (code: string) => (error: unknown) => error instanceof SetupErro
 const works = (catalogue: Catalogue) => until('Redis answers', () => catalogue.counts().catch(() => false as const))
 const received = (id: string) => ({ id, kind: 'track' }) as const
 
+const plan = {
+  revision: 1,
+  serving: 'a',
+  previous: null,
+  trial: null,
+  preparing: null,
+  lastRollOut: null,
+  carrier: null,
+}
+
 /** One of each kind: reads, writes, transactions, scripts, values in bytes. */
 function everyCall(catalogue: Catalogue): Promise<unknown>[] {
   return [
@@ -80,8 +90,8 @@ function everyCall(catalogue: Catalogue): Promise<unknown>[] {
     catalogue.recordFailure(received('a'), { stage: 'analysed', code: 'bad', message: 'bad', at: 1 }),
     catalogue.recordTakedown('a', 1),
     catalogue.takenDownAt('a'),
-    catalogue.currentRelease(),
-    catalogue.setCurrentRelease('a'),
+    catalogue.releasePlan(),
+    catalogue.replaceReleasePlan(0, plan),
     catalogue.counts(),
   ]
 }
@@ -359,8 +369,8 @@ test('TLS: a server of a known authority is spoken to, one of an unknown authori
   const tls = { ca: front.cert }
   for (const scheme of ['redis', 'rediss']) {
     const catalogue = await opened({ url: `${scheme}://127.0.0.1:${front.port}`, tls })
-    await catalogue.setCurrentRelease(scheme)
-    assert.equal(await catalogue.currentRelease(), scheme)
+    await catalogue.recordTakedown(scheme, 1)
+    assert.equal(await catalogue.takenDownAt(scheme), 1)
     await catalogue.close()
   }
   const untrusted = opened({ url: `rediss://127.0.0.1:${front.port}` })

@@ -55,7 +55,7 @@ export function rebuildTests(engines: string, settings: () => Promise<Record<str
       await service.close()
     })
 
-    const nameOf = async (kind: IndexKind) => ({ kind, release: (await product.catalogue.currentRelease())! })
+    const nameOf = async (kind: IndexKind) => ({ kind, release: (await product.releases.current()).release })
     const quiet = () =>
       until(
         'all stages are done',

@@ -31,6 +31,10 @@ export interface ZeroShotInput {
   readonly music: { readonly id: string; readonly embeddingDims: number }
   /** ISO 8601. */
   readonly createdAt: string
+  /** Id of the release. Default ZERO_SHOT_RELEASE. */
+  readonly release?: string
+  /** How much likeness of meaning counts beside likeness by tags. Default MEANING_WEIGHT. */
+  readonly meaningWeight?: number
 }
 
 /**
@@ -60,7 +64,8 @@ export async function buildZeroShotRelease(input: ZeroShotInput): Promise<Releas
     music: musicLayout(music.embeddingDims, tags.length),
     video: videoLayout(image.imageDims, image.classNames.length),
   }
-  const parameters = await zeroShotParameters(tags, image.classNames, textEncoder)
+  const { meaningWeight = MEANING_WEIGHT } = input
+  const parameters = { ...(await zeroShotParameters(tags, image.classNames, textEncoder)), meaningWeight }
   const towers = { query: 'query.onnx', music: 'music.onnx' }
   const contents = [
     { name: towers.query, bytes: zeroShotQueryTower(parameters, layouts.video) },
@@ -69,7 +74,7 @@ export async function buildZeroShotRelease(input: ZeroShotInput): Promise<Releas
   await mkdir(directory, { recursive: true })
   for (const { name, bytes } of contents) await writeFile(path.join(directory, name), bytes)
   return {
-    release: ZERO_SHOT_RELEASE,
+    release: input.release ?? ZERO_SHOT_RELEASE,
     model: 'zero-shot',
     dims: jointDims(parameters),
     encoders: {

@@ -189,8 +189,8 @@ describe('the projection of uploads comes to the same in whatever order its topi
         const id = `id-${what.replaceAll(' ', '-')}-${orders++}`
         const stages = createTestDriver([
           wire(describeMusic, { method: 'tags', seed: 1, now: () => START + 500 }),
-          wire(embedMusic, { releases: () => [towers], now: () => START + 600 }),
-          wire(embedVideo, { releases: () => [towers], now: () => START + 600 }),
+          wire(embedMusic, { towers, now: () => START + 600 }),
+          wire(embedVideo, { towers, now: () => START + 600 }),
           wire(sink, {}),
         ])
         const logs = await logsOf(id, all, stages)

@@ -96,7 +96,6 @@ describe('the processors together', () => {
   const folder = temporaryFolder()
   let [index, catalogue, state] = [] as unknown as [VectorIndex, Catalogue, JoinState]
   let driver: TestDriver
-  let releases: ReleaseTowers[]
 
   before(async () => {
     index = await openVectorIndex({ folder: join(folder, 'index') })
@@ -105,9 +104,8 @@ describe('the processors together', () => {
   })
   after(() => Promise.all([index.close(), catalogue.close(), state.close()]))
   beforeEach(() => {
-    releases = [towers('r1')]
     const now = () => NOW
-    const inUse = { releases: () => releases, now }
+    const embedding = { towers: towers('r1'), now }
     const side = <T>(topic: Topic<string, T>) => ({
       encode: (value: T) => driver.codec.encode(topic, value),
       decode: (bytes: Uint8Array) => driver.codec.decode(topic, bytes),
@@ -116,8 +114,8 @@ describe('the processors together', () => {
     driver = createTestDriver([
       wire(describeMusic, { method: 'data2text', seed: 1, now }),
       wire(materializeTriplets, { state, sides, now }),
-      wire(embedMusic, inUse),
-      wire(embedVideo, inUse),
+      wire(embedMusic, embedding),
+      wire(embedVideo, embedding),
       wire(indexEmbeddings, { index, catalogue, now }),
     ])
   })
@@ -155,14 +153,17 @@ describe('the processors together', () => {
     assert.match((await catalogue.track('early'))!.described!.text, /folk/)
   })
 
-  test('every release in use gets its own embedding, keyed by both', async () => {
-    releases = [towers('r1'), towers('r2')]
-    await driver.pipe(musicFeatures.record('two', music('two', [0, 1, 0, 0])))
+  test('each release gets its own embedding, keyed by both, and its own tombstone', async () => {
+    const other = createTestDriver([wire(embedMusic, { towers: towers('r2'), now: () => NOW })])
+    await other.pipe(musicFeatures.record('two', music('two', [0, 1, 0, 0])))
+    await other.pipe(musicFeatures.record('two', null))
     assert.deepEqual(
-      (await driver.records(musicEmbedded)).map(({ key }) => key),
-      ['two/r1', 'two/r2'],
+      (await other.records(musicEmbedded)).map(({ key, value }) => [key, value?.release]),
+      [
+        ['two/r2', 'r2'],
+        ['two/r2', undefined],
+      ],
     )
-    assert.ok((await index.vectors({ release: 'r2', kind: 'music' }, ['two'])).has('two'))
   })
 
   test('features of another encoder go to the dead letters, and the upload says why', async () => {

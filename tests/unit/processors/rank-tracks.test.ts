@@ -81,7 +81,7 @@ describe('ranking', () => {
   async function rank(asked: Partial<RecommendationRequested>, over: VectorIndex = index): Promise<RankedPage> {
     return rankTracks(
       { ...QUERY, ...asked },
-      { index: over, catalogue, textEncoder, currentTowers: async () => towers, assertFilled },
+      { index: over, catalogue, textEncoder, towersFor: async () => towers, assertFilled },
     )
   }
 
@@ -131,7 +131,7 @@ describe('ranking', () => {
       index,
       catalogue,
       textEncoder,
-      currentTowers: async () => ({ ...towers, query: refuse }),
+      towersFor: async () => ({ ...towers, query: refuse }),
       assertFilled,
       now: () => 1,
     }
@@ -151,11 +151,11 @@ describe('ranking', () => {
       throw new OutageError('index-filling', 'The index is being filled')
     }
     for (const [over, code] of [
-      [{ currentTowers: away }, 'redis-unavailable'],
-      [{ currentTowers: wiped }, 'unknown-index'],
+      [{ towersFor: away }, 'redis-unavailable'],
+      [{ towersFor: wiped }, 'unknown-index'],
       [{ assertFilled: filling }, 'index-filling'],
     ] as const) {
-      const usual = { index, catalogue, textEncoder, currentTowers: async () => towers, assertFilled, now: () => 1 }
+      const usual = { index, catalogue, textEncoder, towersFor: async () => towers, assertFilled, now: () => 1 }
       const deps = { ...usual, ...over }
       const driver = createTestDriver([wire(answerRecommendations, deps)])
       await driver.pipe(recommendationsRequested.record('q10', { ...QUERY, requestId: 'q10', text: 'calm' }))
@@ -164,7 +164,7 @@ describe('ranking', () => {
   })
 
   test('a request past its deadline is not answered, and one before it is', async () => {
-    const usual = { index, catalogue, textEncoder, currentTowers: async () => towers, assertFilled, now: () => 1_000 }
+    const usual = { index, catalogue, textEncoder, towersFor: async () => towers, assertFilled, now: () => 1_000 }
     const driver = createTestDriver([wire(answerRecommendations, usual)])
     for (const deadline of ['1000', '1001']) {
       const request = { ...QUERY, requestId: deadline, text: 'calm' }

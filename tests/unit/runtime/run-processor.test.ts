@@ -487,7 +487,7 @@ describe('the loop of a stage', () => {
     })
     const stages = [{ stage, processor: processor as Processor }]
     const health = createHealth({ stages, broker, metrics, now: Date.now, stallMs: 200 })
-    const stopWatching = startWatchdog({ health, stages: [stage], stallMs: 200, logger: pino({ level: 'silent' }) })
+    const stopWatching = startWatchdog({ health, stages, stallMs: 200, logger: pino({ level: 'silent' }) })
     await produce(['watched', 5])
     await written('watched')
     stopWatching()
