@@ -11,10 +11,12 @@ import { ingestCommand } from './commands/ingest.ts'
 import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { recommendCommand } from './commands/recommend.ts'
+import { releasesCommand } from './commands/releases.ts'
 import { runCommand } from './commands/run.ts'
 import { servicesCommand } from './commands/services.ts'
 import { statusCommand } from './commands/status.ts'
 import { topicsCommand } from './commands/topics.ts'
+import { trainCommand } from './commands/train.ts'
 import { upCommand } from './commands/up.ts'
 import type { OpenContext } from './context.ts'
 
@@ -50,9 +52,11 @@ for (const command of [
   gatewayCommand,
   topicsCommand,
   rebuildCommand,
+  releasesCommand,
   deadLettersCommand,
   modelsCommand,
   evaluateCommand,
+  trainCommand,
   servicesCommand,
 ]) {
   program.addCommand(withSettings(command(openContext)))

@@ -46,7 +46,7 @@ export interface TrainOptions {
   /** Once it is aborted, training ends after the step under way, with a checkpoint where they are kept. */
   readonly signal?: AbortSignal | undefined
   /** What carries out the steps; the graph if absent. */
-  openBackend?(model: StepModel): Promise<StepBackend>
+  openBackend?(model: StepModel): StepBackend
   readonly checkpoints?: CheckpointOptions | undefined
 }
 
@@ -83,7 +83,7 @@ export async function train(options: TrainOptions): Promise<Trained> {
   const identity = { ...configIdentity(config), ...options.checkpoints?.identity }
   await options.checkpoints?.folder.resume(state, identity)
   const stepModel: StepModel = { config: model, temperature, seed }
-  const backend = (await options.openBackend?.(stepModel)) ?? new GraphBackend(stepModel, { threads })
+  const backend = options.openBackend?.(stepModel) ?? new GraphBackend(stepModel, { threads })
   const run: Run = { ...options, backend, state, keep: async () => options.checkpoints?.folder.write(state, identity) }
   try {
     while (!isOver(state, config)) {

@@ -1,0 +1,60 @@
+/** How well what was trained retrieves, model by model, on the evaluation pairs: the table at the end of a run. */
+import type { Pairs } from '../../trainer/data/pairs.ts'
+import { modelVectors, scoresOf } from '../../trainer/evaluation/model-scores.ts'
+import { drawPools, evaluateRetrieval, type RetrievalFigures } from '../../trainer/evaluation/retrieval.ts'
+import { combine, type Scores } from '../../trainer/evaluation/scores.ts'
+import type { TrainedModels } from './train-models.ts'
+
+export interface MeasuredRow {
+  readonly label: string
+  readonly figures: RetrievalFigures
+}
+
+export interface Measured {
+  readonly pairs: number
+  /** N: tracks that each query ranks. */
+  readonly pool: number
+  readonly rows: readonly MeasuredRow[]
+}
+
+/** As the paper has it, where there are as many pairs. */
+const POOL = 500
+
+export async function measureModels(
+  { viml, mt, a }: TrainedModels,
+  pairs: Pairs,
+  { threads }: { readonly threads: number },
+): Promise<Measured> {
+  const y = await modelVectors(viml, pairs, { threads })
+  const z = await modelVectors(mt, pairs, { threads })
+  const pool = Math.min(POOL, pairs.count)
+  const pools = drawPools(pairs.count, pool)
+  const row = (label: string, scores: Scores): MeasuredRow => ({
+    label,
+    figures: evaluateRetrieval(scores, pairs.trackIds, pools).figures,
+  })
+  const both = scoresOf(y, 'video+text')
+  const words = scoresOf(z, 'text')
+  return {
+    pairs: pairs.count,
+    pool,
+    rows: [
+      row('ViML, video alone', scoresOf(y, 'video')),
+      row('ViML, video and words', both),
+      row('MT, words alone', words),
+      row(`ViML & MT, a = ${a}`, combine(both, words, a)),
+    ],
+  }
+}
+
+export function figureCells({ rows }: Measured): string[][] {
+  const percent = (share: number) => (100 * share).toFixed(1)
+  return [
+    ['', 'R@1', 'R@5', 'R@10', 'MedR'],
+    ...rows.map(({ label, figures: { recall, medianRank } }) => [
+      label,
+      ...Object.values(recall).map(percent),
+      medianRank.toFixed(1),
+    ]),
+  ]
+}
