@@ -7,7 +7,7 @@
  *   [order]      closing goes the other way round: requests, stages, stores, folder
  */
 import { randomUUID } from 'node:crypto'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { collectDefaultMetrics, Registry } from 'prom-client'
 import { boundedDecoder } from '../adapters/media/bounded-decoder.ts'
@@ -76,6 +76,8 @@ export interface ProductOptions {
   readonly stages: 'all' | readonly string[]
   /** Whether this process sweeps media and expires joins; so does every process that runs everything. */
   readonly keepsHouse?: boolean
+  /** How long what a release leaves behind is kept once it is no longer in use; a minute if absent. */
+  readonly unusedReleaseMs?: number
   /** In place of the configured profile and of ffmpeg; closed by whoever gives them. */
   readonly profile?: LoadedProfile
   readonly decoder?: MediaDecoder
@@ -153,8 +155,10 @@ export async function openProduct(
     const embeds = chosen.map(({ name }) => name).filter((name) => embeddingProcessors.includes(name))
     const answers = chosen.some(({ name }) => name === answerRecommendations.name)
     const projects = chosen.some(({ name }) => name === indexEmbeddings.name)
+    const unused = given.unusedReleaseMs === undefined ? {} : { unusedMs: given.unusedReleaseMs }
     const releases = opened(
       await openReleases({
+        ...unused,
         modelStore,
         catalogue,
         index,
@@ -215,8 +219,20 @@ export async function openProduct(
     const rollOuts = createRollOuts({ catalogue, modelStore, broker, codec, now, onChange })
     if (projects) {
       // An owner that was killed goes on at once with what it carried out.
-      const id = isShared(config) ? randomUUID() : 'owner'
-      const coordinating = { catalogue, index, broker, codec, modelStore, profile, logger, id, now, onChange }
+      const id = isShared(config) ? `${hostname()}:${process.pid}:${randomUUID()}` : 'owner'
+      const coordinating = {
+        ...unused,
+        catalogue,
+        index,
+        broker,
+        codec,
+        modelStore,
+        profile,
+        logger,
+        id,
+        now,
+        onChange,
+      }
       opened(startCoordinator(coordinating), (coordinator) => coordinator.stop())
     }
     const health = createHealth({

@@ -35,18 +35,19 @@ export interface CoordinatorDeps extends WholeDeps, AnnounceDeps {
   readonly id: string
   /** Called when this process has changed the plan. */
   readonly onChange: () => Promise<void>
-  readonly retireAfterMs?: number
+  /** Since a release is named by the plan no more. [unused] */
+  readonly unusedMs?: number
 }
 
 const LOOK_EVERY_MS = 500
 const LEASE_MS = 15_000
 /** Longer than any request waits, and any process takes to hear of a new plan. [unused] */
-const RETIRE_AFTER_MS = 60_000
+const UNUSED_MS = 60_000
 const INDEXES_EVERY_MS = 5_000
 
 export function startCoordinator(deps: CoordinatorDeps): { stop(): Promise<void> } {
   const { catalogue, index, broker, modelStore, profile, logger, id, now, onChange } = deps
-  const retireAfterMs = deps.retireAfterMs ?? RETIRE_AFTER_MS
+  const unusedMs = deps.unusedMs ?? UNUSED_MS
   const stopping = new AbortController()
   const unusedSince = new Map<string, number>()
   let lookedAtIndexes = Number.NEGATIVE_INFINITY
@@ -150,12 +151,12 @@ export function startCoordinator(deps: CoordinatorDeps): { stop(): Promise<void>
 
   /** @returns releases whose time is over. [unused] */
   async function retirable(plan: ReleasePlan): Promise<string[]> {
-    if (now() - lookedAtIndexes < Math.min(INDEXES_EVERY_MS, retireAfterMs)) return []
+    if (now() - lookedAtIndexes < Math.min(INDEXES_EVERY_MS, unusedMs)) return []
     lookedAtIndexes = now()
     const releases = await leftBehind(index, named(plan))
     for (const release of unusedSince.keys()) if (!releases.includes(release)) unusedSince.delete(release)
     for (const release of releases) if (!unusedSince.has(release)) unusedSince.set(release, now())
-    return releases.filter((release) => now() - unusedSince.get(release)! >= retireAfterMs)
+    return releases.filter((release) => now() - unusedSince.get(release)! >= unusedMs)
   }
 
   async function look(): Promise<void> {

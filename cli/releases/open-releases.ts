@@ -35,6 +35,8 @@ export interface ReleasesDeps extends FirstReleaseDeps {
     readonly embeds: readonly string[]
   }
   readonly startStage: (processor: string, towers: ReleaseTowers) => { readonly stage: Stage }
+  /** How long the process of a release is kept that is no longer in use. */
+  readonly unusedMs?: number
   readonly onStageStop: (started: { readonly stage: Stage }) => void
 }
 
@@ -47,7 +49,7 @@ export async function openReleases(deps: ReleasesDeps): Promise<Releases> {
   checkEncoders((await modelStore.fetch(first.serving)).manifest, profile)
   await createIndexes(deps, first)
 
-  const pool = createTowersPool({ modelStore, logger })
+  const pool = createTowersPool(deps)
   const stages = createEmbeddingStages({
     processors: uses.embeds,
     start: deps.startStage,

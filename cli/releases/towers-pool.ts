@@ -4,7 +4,7 @@ import { startTowers, type TowersProcess } from '../../adapters/onnx/towers-proc
 import type { ModelStore } from '../../ports/model-store.ts'
 
 /** Longer than any request waits, and any process takes to hear of a new plan. */
-const KEPT_UNUSED_MS = 60_000
+const UNUSED_MS = 60_000
 
 export interface TowersPool {
   /** Starts the process if it does not run, and waits for no more than that. @throws as ModelStore.fetch */
@@ -16,8 +16,8 @@ export interface TowersPool {
   close(): Promise<void>
 }
 
-export function createTowersPool(deps: { modelStore: ModelStore; logger: Logger; keptUnusedMs?: number }): TowersPool {
-  const { modelStore, logger, keptUnusedMs = KEPT_UNUSED_MS } = deps
+export function createTowersPool(deps: { modelStore: ModelStore; logger: Logger; unusedMs?: number }): TowersPool {
+  const { modelStore, logger, unusedMs = UNUSED_MS } = deps
   const opened = new Map<string, Promise<TowersProcess>>()
   const running = new Map<string, TowersProcess>()
   const unused = new Map<string, NodeJS.Timeout>()
@@ -60,7 +60,7 @@ export function createTowersPool(deps: { modelStore: ModelStore; logger: Logger;
             () => logger.info({ release }, 'The process of a release that is no longer in use has ended'),
             (err: unknown) => logger.error({ release, err }, 'The process of a release could not be ended'),
           )
-        }, keptUnusedMs)
+        }, unusedMs)
         unused.set(release, timer.unref())
       }
     },

@@ -1,0 +1,3 @@
+import { releaseTests } from './releases.ts'
+
+releaseTests('the embedded engines', async () => ({}))

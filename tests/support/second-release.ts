@@ -1,0 +1,38 @@
+/** Releases besides the one that a data folder begins with, for the stand-in encoders. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openFileModelStore } from '../../adapters/model-store/file.ts'
+import { dataPaths } from '../../cli/paths.ts'
+import type { ReleaseManifest } from '../../ports/release-manifest.ts'
+import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
+import { audibleTags } from '../../processors/analyse-music/vocabulary.ts'
+import { buildZeroShotRelease } from '../../trainer/zero-shot/build.ts'
+import { standInProfile } from './stand-in-profile.ts'
+
+/** @param meaningWeight sets its vectors apart from another's; NaN gives towers whose outputs are none. */
+export async function publishRelease(
+  dataFolder: string,
+  release: string,
+  meaningWeight: number,
+): Promise<ReleaseManifest> {
+  const directory = await mkdtemp(join(tmpdir(), 'cuestream-release-'))
+  try {
+    const { textEncoder, imageEncoder, musicEncoder } = standInProfile
+    const [start, end] = imageEncoder.columns.feature!
+    const manifest = await buildZeroShotRelease({
+      directory,
+      tags: audibleTags,
+      textEncoder,
+      image: { id: imageEncoder.id, imageDims: end - start, classNames: imageEncoder.labels },
+      music: { id: musicFeatureEncoder(musicEncoder).id, embeddingDims: musicEncoder.dims },
+      createdAt: '2026-01-01T00:00:00.000Z',
+      release,
+      meaningWeight,
+    })
+    await openFileModelStore({ folder: dataPaths(dataFolder).releases }).publish(manifest, directory)
+    return manifest
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
