@@ -12,7 +12,13 @@ import { OutageError, RetryableError, SetupError } from '../../ports/errors.ts'
 import { bytesOf, type S3Address, type S3Patience, S3Refusal, type S3Request, sendS3 } from './s3-request.ts'
 import { elementsOf } from './s3-xml.ts'
 
-export const defaultPatience: S3Patience = { idleMs: 20_000, answerMs: 30_000, retries: 5, retryDelayMs: 250 }
+export const defaultPatience: S3Patience = {
+  idleMs: 10_000,
+  answerMs: 30_000,
+  leastBytesPerSecond: 64 * 1024,
+  retries: 4,
+  retryDelayMs: 250,
+}
 
 export interface LocalFile {
   readonly path: string
@@ -21,8 +27,8 @@ export interface LocalFile {
 }
 
 const MAX_PAGE_BYTES = 8 * 1024 * 1024
-/** Of up to 1,000 keys each. */
-const MAX_PAGES = 1_000
+/** Of up to 1,000 keys each, some four a release. */
+const MAX_PAGES = 100
 const LONGEST_WAIT_MS = 20_000
 
 /** What to do about a refusal, by S3's error code. */

@@ -53,15 +53,15 @@ export interface S3Body {
 export interface S3Patience {
   /** Longest silence on a connection. */
   readonly idleMs: number
-  /** For a request and its answer, besides a second for each 64 KiB of either. */
+  /** For a request and its answer, besides what their bytes may take. */
   readonly answerMs: number
+  readonly leastBytesPerSecond: number
   /** Tries after the first. */
   readonly retries: number
   /** Before the second try; doubles, with jitter. */
   readonly retryDelayMs: number
 }
 
-const LEAST_BYTES_PER_MS = 64
 const MAX_ERROR_BYTES = 64 * 1024
 const NO_BODY_SHA256 = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 /** 4xx that say nothing of the request: timeout, conflict of two requests, too many of them. */
@@ -85,11 +85,11 @@ export class S3Refusal extends Error {
 export async function sendS3<T>(
   address: S3Address,
   request: S3Request,
-  { idleMs, answerMs }: S3Patience,
+  { idleMs, answerMs, leastBytesPerSecond }: S3Patience,
   read: (response: IncomingMessage) => Promise<T>,
 ): Promise<T> {
   const bytes = request.answerBytes + (request.body?.bytes ?? 0)
-  const signal = AbortSignal.timeout(answerMs + Math.ceil(bytes / LEAST_BYTES_PER_MS)) // [bounded]
+  const signal = AbortSignal.timeout(answerMs + Math.ceil((bytes * 1000) / leastBytesPerSecond)) // [bounded]
   const response = await answerTo(address, request, idleMs, signal)
   try {
     const { statusCode: status = 0, headers } = response
@@ -145,13 +145,17 @@ async function answerTo(address: S3Address, request: S3Request, idleMs: number, 
   }
 }
 
+/** @throws SetupError 'bad-config' where the endpoint's host cannot have the bucket before it. */
+export function objectUrl({ endpoint, bucket, pathStyle }: S3Address, key: string): URL {
+  const { protocol, host } = new URL(endpoint)
+  if (pathStyle) return new URL(`${protocol}//${host}/${bucket}/${key}`)
+  const url = `${protocol}//${bucket}.${host}/${key}`
+  if (URL.canParse(url)) return new URL(url)
+  throw new SetupError('bad-config', `${bucket}.${host} is no name of a host: set modelStorePathStyle to true`)
+}
+
 function signed(address: S3Address, { method, key = '', query = {}, headers = {}, body }: S3Request) {
-  const url = new URL(address.endpoint)
-  if (address.pathStyle) url.pathname = `/${address.bucket}/${key}`
-  else {
-    url.hostname = `${address.bucket}.${url.hostname}`
-    url.pathname = `/${key}`
-  }
+  const url = objectUrl(address, key)
   for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value)
   return new AwsV4Signer({
     method,

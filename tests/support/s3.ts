@@ -5,7 +5,7 @@ import { type S3Address, type S3Patience, sendS3 } from '../../adapters/model-st
 import { startServices } from '../../services/start-services.ts'
 
 /** No test waits long for what will not come. */
-export const impatient: S3Patience = { idleMs: 5_000, answerMs: 30_000, retries: 3, retryDelayMs: 1 }
+export const impatient: S3Patience = { ...defaultPatience, retryDelayMs: 1 }
 
 let started: Promise<string> | undefined
 
