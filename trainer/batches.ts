@@ -8,7 +8,7 @@ export interface BatchDraw {
   /** How often words are replaced by x_NULL. */
   readonly textDropout: number
   /** The most segments of a sequence: of a longer one a window is drawn, the same of a video and its sound. */
-  readonly mostSegments?: number | undefined
+  readonly mostSegments?: number
   readonly random: () => number
 }
 

@@ -59,9 +59,9 @@ export function parseTrainConfig(given: unknown): TrainConfig {
   throw new SetupError('bad-train-config', `The training configuration is not valid:\n  ${problems.join('\n  ')}`)
 }
 
-/** The most segments of a sequence that the model reads; none where it reads their mean. */
-export function mostSegments({ encoder }: Pick<TrainConfig, 'encoder'>): number | undefined {
-  return encoder.kind === 'transformer' ? encoder.segments : undefined
+/** How many segments of a sequence the model reads; all where it reads their mean. */
+export function mostSegments({ encoder }: Pick<VimlConfig, 'encoder'>): number {
+  return encoder.kind === 'transformer' ? encoder.segments : Number.POSITIVE_INFINITY
 }
 
 export function modelConfig(config: TrainConfig, widths: VimlConfig['widths']): VimlConfig {

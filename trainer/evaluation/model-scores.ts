@@ -8,6 +8,7 @@ import { featureInputs } from '../batches.ts'
 import { type Pairs, textVectorOf } from '../data/pairs.ts'
 import { evaluationSession } from '../graph/training-session.ts'
 import { towersGraph } from '../graphs.ts'
+import { mostSegments } from '../train-config.ts'
 import { dotScores, type Scores } from './scores.ts'
 import type { Ask } from './tower-vectors.ts'
 
@@ -25,7 +26,10 @@ export function asksOf({ query }: Pick<VimlConfig, 'query'>): readonly Ask[] {
   return query === 'video+text' ? ['video', 'video+text'] : [query]
 }
 
-/** @param asks of `asksOf`, all by default. Words are the first variant of each text. */
+/**
+ * Of sequences longer than the model reads, the first segments count.
+ * @param asks of `asksOf`, all by default. Words are the first variant of each text.
+ */
 export async function modelVectors(
   { model, parameters }: { readonly model: VimlConfig; readonly parameters: Parameters },
   pairs: Pairs,
@@ -41,9 +45,9 @@ export async function modelVectors(
       const chosen = Array.from({ length: Math.min(batch, pairs.count - start) }, (_, i) => start + i)
       for (const [ask, rows] of queries) {
         const { texts } = pairs
-        const given = featureInputs(pairs, chosen, (pair) =>
-          texts === undefined || ask === 'video' ? undefined : textVectorOf(texts, pair),
-        )
+        const textOf = (pair: number) =>
+          texts === undefined || ask === 'video' ? undefined : textVectorOf(texts, pair)
+        const given = featureInputs(pairs, chosen, textOf, { most: mostSegments(model) })
         const outputs = await session.run(new Map(inputs.map((name) => [name, given.get(name)!])))
         rows.set(outputs.get('query')!.values, start * dims)
         tracks.set(outputs.get('track')!.values, start * dims)

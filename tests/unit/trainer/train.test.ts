@@ -3,45 +3,17 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { seededRandom } from '../../../model/random.ts'
 import { featureInputs, trainingInputs } from '../../../trainer/batches.ts'
-import { type Pairs, textVectorOf } from '../../../trainer/data/pairs.ts'
+import { textVectorOf } from '../../../trainer/data/pairs.ts'
 import { evaluationSession } from '../../../trainer/graph/training-session.ts'
 import { towersGraph } from '../../../trainer/graphs.ts'
 import { train } from '../../../trainer/train.ts'
 import { parseTrainConfig } from '../../../trainer/train-config.ts'
+import { randomPairs } from '../../support/random-pairs.ts'
 
 const COUNT = 8
 const TRANSFORMER = { kind: 'transformer', layers: 1, hidden: 16, heads: 2, segments: 4 }
 const RESIDUAL_MLP = { kind: 'residual-mlp', layers: 1, hidden: 16 }
 const BY_HEART = { dims: 16, dropout: 0, textDropout: 0, batch: COUNT, epochs: 80, emaDecay: 0, weightDecay: 0 }
-
-/** Pairs of one to three segments, without any likeness between video and music. */
-function randomPairs(seed: number): Pairs {
-  const random = seededRandom(seed)
-  const normal = (length: number) => Float32Array.from({ length }, () => 4 * random() - 2)
-  const sequences = (dims: number) => {
-    const offsets = new Uint32Array(COUNT + 1)
-    for (let pair = 0; pair < COUNT; pair++) offsets[pair + 1] = offsets[pair]! + 1 + Math.floor(random() * 3)
-    return { dims, offsets, values: normal(offsets[COUNT]! * dims) }
-  }
-  const ids = Array.from({ length: COUNT }, (_, pair) => `pair-${pair}`)
-  const strings = ['', ...ids]
-  return {
-    count: COUNT,
-    video: sequences(6),
-    music: sequences(5),
-    texts: {
-      strings,
-      dims: 4,
-      vectors: normal(strings.length * 4),
-      variants: 1,
-      rows: Uint32Array.from(ids, (_, pair) => pair + 1),
-    },
-    videoIds: ids,
-    trackIds: ids,
-    artists: ids,
-    weights: new Float32Array(COUNT).fill(1),
-  }
-}
 
 /** Each epoch is taken for better than the one before. */
 function byHeart(given: object, pairs = randomPairs(1)) {
