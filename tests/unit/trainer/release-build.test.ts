@@ -129,6 +129,30 @@ describe('a release of ViML and MT that were trained by heart', () => {
     assert.equal(metrics['video+text.recallAt1'], 1)
   })
 
+  test('with one weight that is NaN it is built and loaded, and the gate refuses it by the pair that shows it', async () => {
+    const parameters = new Map(input.viml.parameters)
+    const weight = parameters.get('video.projection.weight')!
+    parameters.set('video.projection.weight', { ...weight, values: weight.values.with(5, Number.NaN) })
+    const directory = path.join(folder, 'nan')
+    const broken = await buildVimlRelease({ ...input, directory, viml: { ...input.viml, parameters } })
+    await store.publish(broken, directory)
+    const candidate = await loadTowers(store, broken.release)
+    const { passed, reasons } = await gateRelease({
+      candidate,
+      serving: towers,
+      evaluation: pairs,
+      encoders: ENCODERS,
+      margin: 1,
+    })
+    await candidate.dispose()
+    assert.equal(passed, false)
+    assert.deepEqual(
+      reasons.map(({ code }) => code),
+      ['bad-vectors'],
+    )
+    assert.match(reasons[0]!.message, /pair-0, pair 0: .* length NaN/)
+  })
+
   test('the weights move a query from its video to its words in small steps', async () => {
     const [pictures, words] = [await towers.query({ video: video(0) }), await towers.query({ text: text(1) })]
     const steps = Array.from({ length: 101 }, (_, i) => i / 100)
