@@ -12,7 +12,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { artefacts } from '../../services/artefacts.ts'
 import { type Engine, findEngine } from '../../services/engine.ts'
 import { systemJava } from '../../services/java.ts'
-import { hasMaven, installKafka, installRegistry } from '../../services/maven.ts'
+import { hasMaven, installKafka, installRegistry, installS3 } from '../../services/maven.ts'
 import { hasPip, installWheels } from '../../services/python.ts'
 import { redisFitsPlatform } from '../../services/redis.ts'
 import { type Services, type ServicesOptions, startServices } from '../../services/start-services.ts'
@@ -201,6 +201,8 @@ describe('what cannot be trusted or does not answer', () => {
     })
     const registry = installRegistry(newFolder(), java, { ...artefacts.registry, sha256: '0'.repeat(64) })
     await assert.rejects(registry, { code: 'bad-hash' })
+    const s3 = installS3(join(newFolder(), 's3.jar'), java, { ...artefacts.s3, sha256: '0'.repeat(64) })
+    await assert.rejects(s3, { code: 'bad-hash' })
   })
 
   test('a wheel with another hash than the pinned one is refused', async (t) => {
