@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { seededRandom } from '../../../model/random.ts'
-import { featureInputs, trainingInputs } from '../../../trainer/batches.ts'
+import { adamWStep } from '../../../trainer/adamw.ts'
+import { epochBatches, featureInputs, trainingInputs } from '../../../trainer/batches.ts'
 import { textVectorOf } from '../../../trainer/data/pairs.ts'
+import { GraphBackend } from '../../../trainer/graph/graph-backend.ts'
 import { evaluationSession } from '../../../trainer/graph/training-session.ts'
 import { towersGraph } from '../../../trainer/graphs.ts'
-import { train } from '../../../trainer/train.ts'
+import { type StepReport, train } from '../../../trainer/train.ts'
 import { parseTrainConfig } from '../../../trainer/train-config.ts'
+import { beginTraining } from '../../../trainer/training-state.ts'
 import { randomPairs } from '../../support/random-pairs.ts'
 
 const COUNT = 8
@@ -45,6 +48,84 @@ describe('training', () => {
     const first = await run(1)
     assert.deepEqual(await run(1), first)
     assert.notDeepEqual(await run(2), first)
+  })
+
+  test('batches that accumulate make one step by the mean of their gradients, each with its own negatives alone', async () => {
+    const pairs = randomPairs(5)
+    const given = { encoder: RESIDUAL_MLP, fusion: 'mlp', dropout: 0.3, batch: 4, accumulate: 2, epochs: 1 }
+    const steps: StepReport[] = []
+    const config = parseTrainConfig({ ...BY_HEART, ...given })
+    const validate = async () => 1
+    const { model, parameters } = await train({
+      config,
+      pairs,
+      threads: 1,
+      validate,
+      onStep: (step) => steps.push(step),
+    })
+
+    const alone = beginTraining(config, model, pairs)
+    const backend = new GraphBackend(
+      { config: model, temperature: config.temperature, seed: config.seed },
+      { threads: 1 },
+    )
+    const results = []
+    for (const [number, batch] of epochBatches(COUNT, 4, seededRandom('1/epoch/1')).entries()) {
+      const inputs = trainingInputs(pairs, batch, { textDropout: 0, random: seededRandom(`1/batch/${number}`) })
+      results.push(await backend.step(inputs, alone.parameters, number))
+    }
+    await backend.dispose()
+    const [one, two] = results
+    const mean = new Map(
+      [...one!.gradients].map(([name, a]) => [name, a.map((g, i) => (g + two!.gradients.get(name)![i]!) / 2)]),
+    )
+    adamWStep(alone.parameters, mean, alone.optimiser, config.learningRate, { ...config, epsilon: 1e-8 })
+
+    assert.equal(steps.length, 1)
+    assert.ok(Math.abs(steps[0]!.loss - (one!.loss + two!.loss) / 2) < 1e-6, String(steps[0]!.loss))
+    assert.equal(steps[0]!.pairs, COUNT)
+    for (const [name, { values }] of alone.parameters) {
+      for (const [i, value] of parameters.get(name)!.values.entries()) {
+        assert.ok(Math.abs(value - values[i]!) < 1e-6, `${name}[${i}]: ${value}, ${values[i]}`)
+      }
+    }
+  })
+
+  test('of a longer sequence training draws a window, the same of a video and its sound; evaluation takes the first', () => {
+    const lengths = [5, 2, 3]
+    const numbered = {
+      dims: 1,
+      offsets: Uint32Array.of(0, 5, 7, 10),
+      values: Float32Array.from({ length: 10 }, (_, i) => i),
+    }
+    const pairs = { ...randomPairs(6, lengths.length), video: numbered, music: numbered }
+    const starts = new Set<number>()
+    for (let draw = 0; draw < 40; draw++) {
+      const given = trainingInputs(pairs, [0, 1, 2], { textDropout: 0, mostSegments: 3, random: seededRandom(draw) })
+      const [video, music] = [given.get('video')!, given.get('music')!]
+      assert.deepEqual(video.shape, [3, 3, 1])
+      assert.deepEqual(video.values, music.values)
+      const [first, second, third] = video.values
+      assert.deepEqual([second, third], [first! + 1, first! + 2])
+      starts.add(first!)
+      assert.deepEqual([...video.values.subarray(3)], [5, 6, 0, 7, 8, 9], 'what is short enough stays')
+    }
+    assert.deepEqual([...starts].sort(), [0, 1, 2])
+    const evaluated = featureInputs(pairs, [0, 1, 2], () => undefined, { most: 3 }).get('music')!
+    assert.deepEqual([...evaluated.values.subarray(0, 3)], [0, 1, 2])
+    assert.deepEqual([...featureInputs(pairs, [0, 1, 2], () => undefined).get('music')!.shape], [3, 5, 1])
+  })
+
+  test('it stops once no epoch was better for as long as it has patience', async () => {
+    const scores = [1, 3, 2, 2.5, 1, 9]
+    const config = parseTrainConfig({ ...BY_HEART, encoder: RESIDUAL_MLP, epochs: 6, patience: 3 })
+    const { best, epochs } = await train({
+      config,
+      pairs: randomPairs(1),
+      threads: 1,
+      validate: async () => scores.shift()!,
+    })
+    assert.deepEqual([epochs.length, best.epoch], [5, 2])
   })
 
   test('a temperature that is learned moves from where it began, and the batch is learned all the same', async () => {
