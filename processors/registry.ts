@@ -20,11 +20,17 @@ export const processors = [
   answerRecommendations,
 ] as unknown as readonly Processor[]
 
-/** Topics written or read by what is not a processor. */
+/**
+ * Topics written or read by what is not a processor. `tombstones` are of what another writes: of a release that was retired,
+ * and so embeds nothing any more.
+ */
 export const outside = {
   writes: {
     gateway: ['uploads.received.v1', 'uploads.removed.v1', 'recommendations.requested.v1', 'feedback.recorded.v1'],
-    trainer: ['models.released.v1'],
+    releases: ['models.released.v1'],
+  },
+  tombstones: {
+    releases: ['music.embedded.v1', 'video.embedded.v1'],
   },
   reads: {
     gateway: ['recommendations.answered.v1'],
