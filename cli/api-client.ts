@@ -99,6 +99,14 @@ export interface ReleasesView {
   readonly unreadable: readonly { readonly release: string; readonly code: string; readonly message: string }[]
 }
 
+export interface TrainingSyncView {
+  readonly state: 'running' | 'done' | 'failed' | 'stopped'
+  readonly doneRecords: number
+  readonly totalRecords: number
+  readonly report: Readonly<Record<'triplets' | 'chosenPairs' | 'added' | 'removed' | 'unreadable', number>> | null
+  readonly failure: { readonly code: string; readonly message: string } | null
+}
+
 export interface ApiClient {
   readonly url: string
   submit(entry: Omit<ManifestEntry, 'line'> & { kind: 'track' | 'video' }): Promise<UploadView & { duplicate: boolean }>
@@ -113,6 +121,9 @@ export interface ApiClient {
   startRebuild(from: readonly string[]): Promise<RebuildView>
   rebuild(): Promise<RebuildView>
   stopRebuild(): Promise<RebuildView>
+  startTrainingSync(): Promise<TrainingSyncView>
+  trainingSync(): Promise<TrainingSyncView>
+  stopTrainingSync(): Promise<TrainingSyncView>
   releases(): Promise<ReleasesView>
   rollOut(release: string, trialShare?: number): Promise<ReleasesView>
   cancelRollOut(): Promise<ReleasesView>
@@ -159,6 +170,9 @@ export function connectApi(url: string, signal?: AbortSignal): ApiClient {
     startRebuild: (from) => call('POST', '/v1/index/rebuild', json({ from })),
     rebuild: () => call('GET', '/v1/index/rebuild'),
     stopRebuild: () => call('DELETE', '/v1/index/rebuild'),
+    startTrainingSync: () => call('POST', '/v1/training/sync'),
+    trainingSync: () => call('GET', '/v1/training'),
+    stopTrainingSync: () => call('DELETE', '/v1/training/sync'),
     releases: () => call('GET', '/v1/releases'),
     rollOut: (release, trialShare) =>
       call('POST', `/v1/releases/${encodeURIComponent(release)}/roll-out`, json({ trialShare })),

@@ -54,25 +54,12 @@ async function openEmbedded(config: Config, logger: Logger, opened: Opened): Pro
 }
 
 async function openServices(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
-  const { openKafkaBroker } = await import('../adapters/kafka/broker.ts')
-  const { openConfluentRegistry } = await import('../adapters/confluent/schema-registry.ts')
   const { openRedis } = await import('../adapters/redis/connection.ts')
   const { openRedisCatalogue } = await import('../adapters/redis/catalogue.ts')
   const { openRedisJoinState } = await import('../adapters/redis/join-state.ts')
   const { openRedisShards } = await import('../adapters/redis/sharded-vector-index.ts')
 
-  const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
-  const registryPassword = await secret(config, 'schemaRegistryPassword')
-  const registryCa = await certificate(config, 'schemaRegistryTlsCaFile')
-  const schemaRegistry = opened(
-    openConfluentRegistry({
-      url: config.schemaRegistryUrl!,
-      ...(config.schemaRegistryUsername === undefined ? {} : { username: config.schemaRegistryUsername }),
-      ...(registryPassword === undefined ? {} : { password: registryPassword }),
-      ...(registryCa === undefined ? {} : { tls: { ca: registryCa } }),
-    }),
-    (registry) => registry.close(),
-  )
+  const { broker, schemaRegistry } = await openSharedTopics(config, logger, opened)
   const password = await secret(config, 'redisPassword')
   const ca = await certificate(config, 'redisTlsCaFile')
   const redisOptions = {
@@ -87,12 +74,35 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   const index = opened(await openRedisShards(indexUrls, redisOptions), (shards) => shards.close())
   const redis = opened(await openRedis({ ...redisOptions, url }), async (connection) => connection.disconnect())
   return {
-    broker: prefixedBroker(kafka, config.kafkaPrefix),
+    broker,
     schemaRegistry,
     index,
     catalogue: opened(await openRedisCatalogue({ ...redisOptions, url }), (catalogue) => catalogue.close()),
     joins: opened(openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) => joins.close()),
   }
+}
+
+/** Kafka and its registry alone, for who needs no Redis. */
+export async function openSharedTopics(
+  config: Config,
+  logger: Logger,
+  opened: Opened,
+): Promise<Pick<Backends, 'broker' | 'schemaRegistry'>> {
+  const { openKafkaBroker } = await import('../adapters/kafka/broker.ts')
+  const { openConfluentRegistry } = await import('../adapters/confluent/schema-registry.ts')
+  const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
+  const registryPassword = await secret(config, 'schemaRegistryPassword')
+  const registryCa = await certificate(config, 'schemaRegistryTlsCaFile')
+  const schemaRegistry = opened(
+    openConfluentRegistry({
+      url: config.schemaRegistryUrl!,
+      ...(config.schemaRegistryUsername === undefined ? {} : { username: config.schemaRegistryUsername }),
+      ...(registryPassword === undefined ? {} : { password: registryPassword }),
+      ...(registryCa === undefined ? {} : { tls: { ca: registryCa } }),
+    }),
+    (registry) => registry.close(),
+  )
+  return { broker: prefixedBroker(kafka, config.kafkaPrefix), schemaRegistry }
 }
 
 export async function kafkaOptions(config: Config, logger: Logger): Promise<KafkaOptions> {

@@ -18,6 +18,7 @@ import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
 import { type LoadedProfile, loadProfile } from '../adapters/onnx/load-profile.ts'
 import type { Rebuilds } from '../gateway/rebuilds.ts'
 import type { RollOuts } from '../gateway/releases.ts'
+import type { TrainingSyncs } from '../gateway/training.ts'
 import { createUploads, type Uploads } from '../gateway/uploads.ts'
 import type { Broker } from '../ports/broker.ts'
 import type { Catalogue } from '../ports/catalogue.ts'
@@ -46,6 +47,7 @@ import { createRebuilds } from './rebuild/rebuilds.ts'
 import { startCoordinator } from './releases/coordinator.ts'
 import { openReleases, type Releases } from './releases/open-releases.ts'
 import { createRollOuts } from './releases/roll-outs.ts'
+import { createTrainingSyncs } from './training-syncs.ts'
 import { embeddingProcessors, wireEmbedding, wireProcessors } from './wire-processors.ts'
 
 export interface Product {
@@ -61,6 +63,7 @@ export interface Product {
   readonly releases: Releases
   readonly rollOuts: RollOuts
   readonly rebuilds: Rebuilds
+  readonly trainingSyncs: TrainingSyncs
   readonly health: Health
   readonly now: () => number
   readonly newId: () => string
@@ -260,6 +263,9 @@ export async function openProduct(
       createRebuilds(rebuilding, async () => indexing()?.restart()),
       (all) => all.stop(),
     )
+    const trainingSyncs = opened(createTrainingSyncs({ broker, codec, folder: paths.training, logger }), (all) =>
+      all.stop(),
+    )
     // The first request does not wait for the towers to load.
     if (answers) await (await releases.current()).ready()
     const fetchMedia =
@@ -283,6 +289,7 @@ export async function openProduct(
       releases,
       rollOuts,
       rebuilds,
+      trainingSyncs,
       health,
       now,
       newId: randomUUID,

@@ -21,6 +21,8 @@ export function dataPaths(dataFolder: string) {
     releaseCopies: join(dataFolder, 'cache', 'releases'),
     cache: join(dataFolder, 'cache'),
     services: join(dataFolder, 'services'),
+    trainingRuns: join(dataFolder, 'training-runs'),
+    training: join(dataFolder, 'training'),
     samplesDone: join(dataFolder, 'samples-done'),
   } as const
 }

@@ -10,6 +10,7 @@ import type { Codec } from '../runtime/codec.ts'
 import type { StageHealth } from '../runtime/health.ts'
 import type { Rebuilds } from './rebuilds.ts'
 import type { RollOuts } from './releases.ts'
+import type { TrainingSyncs } from './training.ts'
 import type { Uploads } from './uploads.ts'
 
 export interface GatewayConfig {
@@ -48,6 +49,8 @@ export interface GatewayDeps {
   readonly stages?: () => Promise<readonly StageHealth[]>
   /** Where this process has the index. */
   readonly rebuilds?: Rebuilds
+  /** Where training data can be brought to this process's data folder. */
+  readonly trainingSyncs?: TrainingSyncs
   /** Where this process has the model store. */
   readonly rollOuts?: RollOuts
 }

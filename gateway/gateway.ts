@@ -23,6 +23,7 @@ import { operationRoutes } from './routes/operations.ts'
 import { rebuildRoutes } from './routes/rebuild.ts'
 import { recommendationRoutes } from './routes/recommendations.ts'
 import { releaseRoutes } from './routes/releases.ts'
+import { trainingRoutes } from './routes/training.ts'
 import { uploadRoutes } from './routes/uploads.ts'
 
 const WEB_FOLDER = fileURLToPath(new URL('../web/', import.meta.url))
@@ -89,6 +90,7 @@ export async function buildGateway(deps: GatewayDeps): Promise<App> {
   operationRoutes(app, deps)
   deadLetterRoutes(app, deps)
   rebuildRoutes(app, deps)
+  trainingRoutes(app, deps)
   releaseRoutes(app, deps)
   app.get('/', { schema: { hide: true } }, (_request, reply) => reply.sendFile('index.html'))
   await app.ready()

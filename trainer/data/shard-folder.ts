@@ -32,9 +32,13 @@ const EXTENSION = '.rows'
 const MOST_REPLACED = 0.5
 
 /** What the rows must be of; else they are fetched anew. */
-export interface ShardKind {
-  readonly schema: string
-  readonly choice: string | null
+export type ShardKind = Pick<ShardManifest, 'schema' | 'choice'>
+
+export interface ShardOptions {
+  /** Awaited before rows are added or removed for good. */
+  readonly beforeChange?: (() => Promise<void>) | undefined
+  /** A shard is closed once it has this many. Default 32 MiB. */
+  readonly fullBytes?: number | undefined
 }
 
 export type Position = Pick<ShardManifest, 'next' | 'last'>
@@ -47,6 +51,7 @@ interface Row {
 export class ShardFolder {
   readonly #folder: string
   readonly #beforeChange: () => Promise<void>
+  readonly #fullBytes: number
   readonly #kind: ShardKind
   #position: Position
   #shards: Shard[]
@@ -58,26 +63,24 @@ export class ShardFolder {
   readonly #removed = new Set<ShardRow>()
   #changed = false
 
-  private constructor(folder: string, manifest: ShardManifest, beforeChange: () => Promise<void>) {
+  private constructor(folder: string, manifest: ShardManifest, options: ShardOptions) {
     const { schema, choice, next, last, shards } = manifest
     this.#folder = folder
-    this.#beforeChange = beforeChange
+    this.#beforeChange = options.beforeChange ?? (async () => {})
+    this.#fullBytes = options.fullBytes ?? FULL_SHARD_BYTES
     this.#kind = { schema, choice }
     this.#position = { next, last }
     this.#shards = shards
     for (const { rows } of shards) for (const row of rows) this.#remember(row)
   }
 
-  /**
-   * Every shard is read through once; where one is damaged, or the rows are of another kind, the folder begins anew.
-   * @param beforeChange is awaited before rows are added or removed for good.
-   */
-  static async open(folder: string, kind: ShardKind, beforeChange = async () => {}): Promise<ShardFolder> {
+  /** Every shard is read through once; where one is damaged, or the rows are of another kind, the folder begins anew. */
+  static async open(folder: string, kind: ShardKind, options: ShardOptions = {}): Promise<ShardFolder> {
     await mkdir(folder, { recursive: true })
     const kept = await readWhole(folder).catch(ofDamaged)
     const usable = kept !== undefined && kept.schema === kind.schema && kept.choice === kind.choice
     const manifest = usable ? kept : { ...kind, next: 0, last: null, shards: [] }
-    const opened = new ShardFolder(folder, manifest, beforeChange)
+    const opened = new ShardFolder(folder, manifest, options)
     if (!usable) await opened.clear()
     else await opened.#sweep()
     return opened
@@ -113,7 +116,7 @@ export class ShardFolder {
     this.#tail.push({ row: added, bytes })
     this.#tailBytes += bytes.length
     this.#changed = true
-    return this.#tailBytes >= FULL_SHARD_BYTES
+    return this.#tailBytes >= this.#fullBytes
   }
 
   /** A row that is put afterwards stays. @returns whether there was any. */
@@ -154,7 +157,7 @@ export class ShardFolder {
   /** The last shard goes on where it is not full, so that a sync a minute leaves no shard a minute. */
   async #reopenLast(): Promise<void> {
     const last = this.#shards.at(-1)
-    if (last === undefined || bytesOf(last.rows) >= FULL_SHARD_BYTES) return
+    if (last === undefined || bytesOf(last.rows) >= this.#fullBytes) return
     this.#tail = (await readShard(this.#folder, last)).filter(({ row }) => this.#counts(row))
     this.#tailBytes = this.#tail.reduce((sum, { bytes }) => sum + bytes.length, 0)
     this.#shards = this.#shards.slice(0, -1)
@@ -235,7 +238,11 @@ async function readShard(folder: string, shard: Shard): Promise<Row[]> {
   const bytes = await readFile(path)
   if (hashOf(bytes) !== shard.sha256) throw damaged(path, 'its sha256 is another')
   let end = 0
-  return shard.rows.map((row) => ({ row, bytes: bytes.subarray(end, (end += row.bytes)) }))
+  return shard.rows.map((row) => {
+    const start = end
+    end += row.bytes
+    return { row, bytes: bytes.subarray(start, end) }
+  })
 }
 
 function shardPath(folder: string, { sha256 }: Pick<Shard, 'sha256'>): string {

@@ -39,7 +39,6 @@ export type ShardRow = z.infer<typeof rowSchema>
 export type Shard = z.infer<typeof shardSchema>
 export type ShardManifest = z.infer<typeof manifestSchema>
 
-/** A shard is closed once it has this many. */
 export const FULL_SHARD_BYTES = 32 * 1024 * 1024
 /** With the largest record behind it. */
 export const MOST_SHARD_BYTES = 64 * 1024 * 1024

@@ -15,15 +15,15 @@ import type { Codec } from '../../runtime/codec.ts'
 import { readPartition } from '../../runtime/read-partition.ts'
 import type { Topic } from '../../topics/topic.ts'
 import { receivedAtOf } from '../../topics/upload-stamp.ts'
-import { ofDamaged, readShardManifest, ShardFolder, shardRows } from './shard-folder.ts'
+import { ofDamaged, readShardManifest, ShardFolder, type ShardOptions, shardRows } from './shard-folder.ts'
 import { damaged, type ShardRow } from './shard-manifest.ts'
 
 /** Asks for offsets alone; no member ever joins it. */
-const GROUP = 'training'
+export const TRAINING_GROUP = 'training'
 /** The largest records have 16 MB. */
 const READ_AT_ONCE = 16
 
-export interface TopicSync<T> {
+export interface TopicSync<T> extends ShardOptions {
   readonly broker: Pick<Broker, 'read' | 'lag'>
   readonly codec: Codec
   readonly folder: string
@@ -31,7 +31,6 @@ export interface TopicSync<T> {
   /** Keys whose records are kept; all of them if absent. Another choice than last time has the topic read anew. */
   readonly chosen?: ReadonlySet<string>
   readonly signal?: AbortSignal | undefined
-  readonly beforeChange?: () => Promise<void>
   readonly onRecords?: (done: number) => void
 }
 
@@ -45,10 +44,13 @@ export interface SyncedTopic {
 }
 
 /** @returns records to read, at most: compaction leaves holes. */
-export async function recordsAhead(sync: Pick<TopicSync<unknown>, 'broker' | 'topic' | 'folder'>): Promise<number> {
-  const { broker, topic, folder } = sync
+export async function recordsAhead(
+  sync: Pick<TopicSync<unknown>, 'broker' | 'topic' | 'folder' | 'chosen'>,
+): Promise<number> {
+  const { broker, topic, folder, chosen } = sync
+  if (chosen?.size === 0) return 0
   let ahead = 0
-  for (const { partition, endOffset } of await broker.lag(GROUP, [topic.name])) {
+  for (const { partition, endOffset } of await broker.lag(TRAINING_GROUP, [topic.name])) {
     const manifest = await readShardManifest(partitionFolder(folder, topic, partition)).catch(ofDamaged)
     const next = manifest?.next ?? 0
     ahead += next > endOffset ? endOffset : endOffset - next
@@ -58,8 +60,9 @@ export async function recordsAhead(sync: Pick<TopicSync<unknown>, 'broker' | 'to
 
 /** @throws OutageError; the signal's reason once it is aborted. What was committed by then stays. */
 export async function syncTopic<T>(sync: TopicSync<T>): Promise<SyncedTopic> {
-  const { broker, topic, folder } = sync
-  const ends = await broker.lag(GROUP, [topic.name])
+  const { broker, topic, folder, chosen } = sync
+  const wantsNone = chosen?.size === 0
+  const ends = wantsNone ? [] : await broker.lag(TRAINING_GROUP, [topic.name])
   await removeOthers(
     join(folder, topic.name),
     ends.map(({ partition }) => `${partition}`),
@@ -73,14 +76,14 @@ export async function syncTopic<T>(sync: TopicSync<T>): Promise<SyncedTopic> {
 }
 
 async function syncPartition<T>(
-  { broker, codec, folder, topic, chosen, signal, beforeChange, onRecords }: TopicSync<T>,
+  { broker, codec, folder, topic, chosen, signal, onRecords, ...options }: TopicSync<T>,
   partition: number,
   endOffset: number,
   counts: { added: number; removed: number; unreadable: number },
 ): Promise<ShardFolder> {
   const type = typeOf(topic)
   const kind = { schema: hashOf(JSON.stringify(topic.schema)), choice: chosen ? choiceOf(chosen) : null }
-  const shards = await ShardFolder.open(partitionFolder(folder, topic, partition), kind, beforeChange)
+  const shards = await ShardFolder.open(partitionFolder(folder, topic, partition), kind, options)
   if (await isAnother(broker, topic, partition, endOffset, shards.position)) await shards.clear()
   const { next } = shards.position
   let position = shards.position
@@ -154,13 +157,13 @@ function decodedRow<T>(type: avro.Type, bytes: Uint8Array, folder: string): T {
 }
 
 /** Folders of the partitions, in their order. */
-export async function partitionsOf(folder: string, topic: Topic): Promise<string[]> {
+export async function partitionsOf(folder: string, topic: Pick<Topic, 'name'>): Promise<string[]> {
   const names = await readdir(join(folder, topic.name)).catch(() => [])
   const numbers = names.filter((name) => /^\d{1,5}$/.test(name)).map(Number)
   return numbers.sort((a, b) => a - b).map((partition) => partitionFolder(folder, topic, partition))
 }
 
-function partitionFolder(folder: string, topic: Topic, partition: number): string {
+function partitionFolder(folder: string, topic: Pick<Topic, 'name'>, partition: number): string {
   return join(folder, topic.name, `${partition}`)
 }
 

@@ -1,42 +1,52 @@
 /**
- * The training data of the topics on this machine's disk, ready to be read by a process that has no broker:
+ * The training data of the topics on this machine's disk, to be read by a process that has no broker:
  *
- *     triplets.materialized.v1 ──┐
- *     uploads.received.v1 ───────┴──▶ sync ──▶ <folder>/triplets.materialized.v1/<partition>/  (shard-folder.ts)
+ *     triplets.materialized.v1 ───────────────────────┐
+ *     feedback.recorded.v1 ──▶ pairs that were chosen │
+ *     video.features.v1, music.features.v1, ──────────┼──▶ sync ──▶ <folder>/<topic>/<partition>/   shard-folder.ts
+ *     music.described.v1      of these alone          │             <folder>/feedback.json          feedback-pairs.ts
+ *     uploads.received.v1 ────────────────────────────┘
  *
  * A sync may be killed anywhere and goes on where it was. What stands on uploads.received.v1 decides what is kept: a
- * takedown leaves a tombstone on every topic, which is compacted away after a day, but an upload that is not there was
- * taken down, however late the sync comes. The same record says which media it is, and whose.
+ * takedown leaves tombstones, and those are compacted away after a day, but an upload that is not there was taken down,
+ * however late the sync comes. The same record says which media it is, and whose.
+ *
+ * Features of what was chosen are found by reading their topics; another choice than last time has these read from the
+ * start.
  */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Broker } from '../../ports/broker.ts'
-import { InvalidRecordError } from '../../ports/errors.ts'
 import type { Codec } from '../../runtime/codec.ts'
-import { readPartition } from '../../runtime/read-partition.ts'
-import { onlyFields } from '../../topics/topic.ts'
-import { tripletsMaterialized, uploadsReceived } from '../../topics/topics.ts'
-import type { ShardFolder } from './shard-folder.ts'
-import { recordsAhead, syncTopic } from './shard-topic.ts'
-
-const UPLOADS_AT_ONCE = 500
+import type { Topic } from '../../topics/topic.ts'
+import { musicDescribed, musicFeatures, tripletsMaterialized, videoFeatures } from '../../topics/topics.ts'
+import { readFeedback, writeFeedback } from './feedback-pairs.ts'
+import { type ChosenPair, weighPairs } from './feedback-weights.ts'
+import { readShardManifest, type ShardFolder } from './shard-folder.ts'
+import { partitionsOf, recordsAhead, type SyncedTopic, syncTopic } from './shard-topic.ts'
+import { keepStanding, standingUploads } from './standing-uploads.ts'
 
 export interface SyncTripletsOptions {
   readonly broker: Pick<Broker, 'read' | 'lag'>
   readonly codec: Codec
   readonly folder: string
   readonly signal?: AbortSignal | undefined
+  /** A shard is closed once it has this many. Default 32 MiB. */
+  readonly fullBytes?: number | undefined
+  /** Records read, of those that stood on the topics. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined
 }
 
 export interface SyncReport {
   /** That count now. */
   readonly triplets: number
-  /** Read by this sync; one that replaces another counts as well. */
+  /** Pairs that users chose and that have a weight. */
+  readonly chosenPairs: number
+  /** Triplets read by this sync; one that replaces another counts as well. */
   readonly added: number
-  /** Whose upload was taken down. */
+  /** Triplets whose upload was taken down. */
   readonly removed: number
-  /** Records that could not be decoded. */
+  /** Triplets that could not be decoded. */
   readonly unreadable: number
 }
 
@@ -47,74 +57,60 @@ export const textsFolder = (folder: string): string => join(folder, 'texts')
 export async function syncTriplets(options: SyncTripletsOptions): Promise<SyncReport> {
   const { folder, onProgress } = options
   await mkdir(folder, { recursive: true })
-  const topic = tripletsMaterialized
-  const ahead = await recordsAhead({ ...options, topic })
+  const chosen = await readFeedback(options)
+  const parts = partsOf(chosen)
+  let ahead = 0
+  for (const part of parts) ahead += await recordsAhead({ ...options, ...part })
   let done = 0
   const onRecords = (records: number) => {
     done += records
     onProgress?.(done, Math.max(done, ahead))
   }
   const beforeChange = () => rm(textsFolder(folder), { recursive: true, force: true })
-  const { partitions, added, unreadable, ...byTombstone } = await syncTopic({
-    ...options,
-    topic,
-    beforeChange,
-    onRecords,
-  })
-  const removed = byTombstone.removed + (await keepWhatStands(options, partitions))
-  const triplets = partitions.reduce((sum, shards) => sum + [...shards.rows()].length, 0)
-  return { triplets, added, removed, unreadable }
-}
+  const synced: SyncedTopic[] = []
+  for (const part of parts) synced.push(await syncTopic({ ...options, ...part, beforeChange, onRecords }))
 
-interface StandingUpload {
-  readonly media: string
-  readonly artist: string
-  /** Unix epoch, ms. */
-  readonly receivedAt: number
-}
-
-/** Rows of uploads that were taken down, or of an earlier receipt, go; the others learn what their upload is. */
-async function keepWhatStands(options: SyncTripletsOptions, partitions: readonly ShardFolder[]): Promise<number> {
-  const ids = new Set(partitions.flatMap((shards) => [...shards.rows()].map(({ id }) => id)))
+  const ids = new Set(synced.flatMap(({ partitions }) => partitions.flatMap(idsOf)))
   const standing = await standingUploads(options, ids)
-  let removed = 0
-  for (const shards of partitions) {
-    for (const row of [...shards.rows()]) {
-      const upload = standing.get(row.id)
-      if (upload === undefined || (row.receivedAt ?? upload.receivedAt) < upload.receivedAt) {
-        shards.remove(row.id)
-        removed++
-      } else shards.describe(row, { media: upload.media, artist: upload.artist })
-    }
-    await shards.commit(shards.position)
+  const [triplets, ...features] = synced
+  let removed = triplets!.removed
+  for (const shards of triplets!.partitions) removed += await keepStanding(shards, standing)
+  for (const { partitions } of features) for (const shards of partitions) await keepStanding(shards, standing)
+  const weighed = weighPairs(chosen, (id) => standing.get(id)?.receivedAt)
+  await writeFeedback(folder, weighed)
+  return {
+    triplets: triplets!.partitions.flatMap(idsOf).length,
+    chosenPairs: weighed.length,
+    added: triplets!.added,
+    removed,
+    unreadable: triplets!.unreadable,
   }
-  return removed
 }
 
-const uploadFields = onlyFields(uploadsReceived, ['media', 'artist', 'receivedAt'])
-
-async function standingUploads(
-  { broker, codec, signal }: SyncTripletsOptions,
-  ids: ReadonlySet<string>,
-): Promise<ReadonlyMap<string, StandingUpload>> {
-  const standing = new Map<string, StandingUpload>()
-  if (ids.size === 0) return standing
-  const { name } = uploadsReceived
-  for (const { partition } of await broker.lag('training', [name])) {
-    for await (const { key, value } of readPartition(broker, name, partition, UPLOADS_AT_ONCE)) {
-      signal?.throwIfAborted()
-      if (key === null || !ids.has(key)) continue
-      const upload = value === null ? undefined : await codec.decode(uploadFields, value).catch(asNone)
-      if (upload === undefined) standing.delete(key)
-      else {
-        const { media, artist, receivedAt } = upload
-        standing.set(key, { media: media.sha256, artist: artist ?? '', receivedAt })
-      }
+/** @param since Unix epoch, ms. @returns how many triplets came to the topic later, as of the last sync. */
+export async function newTriplets(folder: string, since: number): Promise<number> {
+  let count = 0
+  for (const partition of await partitionsOf(folder, tripletsMaterialized)) {
+    const manifest = await readShardManifest(partition)
+    for (const { rows } of manifest?.shards ?? []) {
+      count += rows.filter(({ at, replaced, upload }) => at > since && !replaced && upload !== null).length
     }
   }
-  return standing
+  return count
 }
 
-function asNone(error: unknown): undefined {
-  if (!(error instanceof InvalidRecordError)) throw error
+/** What is read of which topic; the triplets first. */
+function partsOf(chosen: readonly ChosenPair[]): { topic: Topic; chosen?: ReadonlySet<string> }[] {
+  const videos = new Set(chosen.map(({ videoId }) => videoId))
+  const tracks = new Set(chosen.map(({ trackId }) => trackId))
+  return [
+    { topic: tripletsMaterialized as Topic },
+    { topic: videoFeatures as Topic, chosen: videos },
+    { topic: musicFeatures as Topic, chosen: tracks },
+    { topic: musicDescribed as Topic, chosen: tracks },
+  ]
+}
+
+function idsOf(shards: ShardFolder): string[] {
+  return [...shards.rows()].map(({ id }) => id)
 }
