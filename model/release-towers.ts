@@ -23,7 +23,7 @@ import type { GraphValue } from './graph-gradients.ts'
 import { TensorGraph } from './graph-nodes.ts'
 import { GraphOps } from './graph-ops.ts'
 import type { Parameters, Shape } from './ops.ts'
-import { meanInput, queryVector, type Sequences, sequenceVector, type VimlConfig } from './viml.ts'
+import { meanInput, queryVectors, type Sequences, sequenceVector, type VimlConfig } from './viml.ts'
 
 export interface ReleaseModel {
   readonly config: VimlConfig
@@ -78,14 +78,14 @@ export function releaseQueryTower(models: readonly ReleaseModel[], xNull: Float3
   const alone = answeringAlone(members)
   const query = sideBySide(members, (member) => {
     const given = readable(graph, member, 'video', video)
-    const asked = queryVector(member.ops, member.config, given, words)
-    // onnxruntime computes once what this has in common with the one above.
-    const unasked = queryVector(member.ops, member.config, given, noWords)
-    const part = (vector: GraphValue, lean: GraphValue, among: readonly Member[]) =>
+    const leaning = (vector: GraphValue, lean: GraphValue, among: readonly Member[]) =>
       ops.multiply(ops.affine(vector, scaleOf(member, among)), lean)
-    let sum = part(asked, leans.both, members)
-    if (alone.video.includes(member)) sum = ops.add(sum, part(unasked, leans.video, alone.video))
-    if (alone.words.includes(member)) sum = ops.add(sum, part(asked, leans.words, alone.words))
+    const seesAlone = alone.video.includes(member)
+    const texts = seesAlone ? [words, noWords] : [words]
+    const [asked, unasked] = queryVectors(member.ops, member.config, given, texts)
+    let sum = leaning(asked!, leans.both, members)
+    if (seesAlone) sum = ops.add(sum, leaning(unasked!, leans.video, alone.video))
+    if (alone.words.includes(member)) sum = ops.add(sum, leaning(asked!, leans.words, alone.words))
     return sum
   })
   ops.output('vector', ops.normalise(query))

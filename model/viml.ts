@@ -73,9 +73,15 @@ export function textVector<T>(ops: Ops<T>, config: VimlConfig, text: T): T {
 
 /** @returns the query (B, D), unit: y_vt, or y_v or y_t where the model asks with one side. */
 export function queryVector<T>(ops: Ops<T>, config: VimlConfig, video: Sequences<T>, text: T): T {
-  if (config.query === 'video') return sequenceVector(ops, config, 'video', video)
-  if (config.query === 'text') return textVector(ops, config, text)
-  return ops.normalise(fuse(ops, config, encode(ops, config, 'video', video), encodeText(ops, config, text)))
+  return queryVectors(ops, config, video, [text])[0]!
+}
+
+/** Queries of one video with each of several texts: the video is encoded once. */
+export function queryVectors<T>(ops: Ops<T>, config: VimlConfig, video: Sequences<T>, texts: readonly T[]): T[] {
+  if (config.query === 'text') return texts.map((text) => textVector(ops, config, text))
+  const seen = encode(ops, config, 'video', video)
+  if (config.query === 'video') return texts.map(() => ops.normalise(seen))
+  return texts.map((text) => ops.normalise(fuse(ops, config, seen, encodeText(ops, config, text))))
 }
 
 function encode<T>(ops: Ops<T>, config: VimlConfig, modality: 'video' | 'music', { features, mask }: Sequences<T>): T {
