@@ -10,7 +10,7 @@
  *             Where a service knows no conditions, the later of two that publish in the same moment wins
  *   [checked] the service is not trusted: what it gives is bounded, and is used only with the size and hash of the manifest.
  *             The manifest itself is as true as the bucket: who may write there may publish
- *   [copy]    a bundle never changes, so a whole copy serves while the service is away
+ *   [copy]    a bundle never changes, so a whole copy serves while the service is away; who has one asks once only
  */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ import {
   tampered,
   unknownRelease,
 } from './manifest-schema.ts'
-import { S3Bucket } from './s3-bucket.ts'
+import { defaultPatience, S3Bucket } from './s3-bucket.ts'
 import type { S3Address, S3Patience } from './s3-request.ts'
 
 export interface S3ModelStoreOptions extends S3Address {
@@ -51,13 +51,22 @@ export function openS3ModelStore(options: S3ModelStoreOptions): ModelStore {
 
 class S3ModelStore implements ModelStore {
   readonly #bucket: S3Bucket
+  /** The same, tried once. */
+  readonly #bucketOnce: S3Bucket
   readonly #root: string
   readonly #cacheFolder: string
   readonly #copies: ModelStore
   readonly #onOutage: (error: OutageError) => void
 
-  constructor({ prefix, cacheFolder, onOutage = () => {}, patience, ...address }: S3ModelStoreOptions) {
+  constructor({
+    prefix,
+    cacheFolder,
+    onOutage = () => {},
+    patience = defaultPatience,
+    ...address
+  }: S3ModelStoreOptions) {
     this.#bucket = new S3Bucket(address, patience)
+    this.#bucketOnce = new S3Bucket(address, { ...patience, retries: 0 })
     this.#root = prefix === '' ? '' : `${prefix}/`
     this.#cacheFolder = cacheFolder
     this.#copies = openFileModelStore({ folder: cacheFolder })
@@ -84,8 +93,9 @@ class S3ModelStore implements ModelStore {
 
   async fetch(release: string): Promise<{ manifest: ReleaseManifest; directory: string }> {
     assertReleaseId(release)
+    const hasCopy = (await this.#copies.list()).includes(release)
     try {
-      const manifest = await this.#manifest(release)
+      const manifest = await this.#manifest(release, hasCopy ? this.#bucketOnce : this.#bucket) // [copy]
       if (manifest === undefined) throw unknownRelease(release)
       return (await this.#copyOf(manifest)) ?? (await this.#download(manifest))
     } catch (error) {
@@ -126,8 +136,8 @@ class S3ModelStore implements ModelStore {
     throw releaseExists(manifest.release)
   }
 
-  async #manifest(release: string): Promise<ReleaseManifest | undefined> {
-    const content = await this.#bucket.read(this.#manifestKey(release), MAX_MANIFEST_BYTES)
+  async #manifest(release: string, bucket = this.#bucket): Promise<ReleaseManifest | undefined> {
+    const content = await bucket.read(this.#manifestKey(release), MAX_MANIFEST_BYTES)
     if (content === undefined) return undefined
     if (content.length > MAX_MANIFEST_BYTES) throw tampered(release, 'its manifest is too large')
     return readManifest(release, content.toString())

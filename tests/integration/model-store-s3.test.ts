@@ -210,7 +210,22 @@ describe('the model store in a bucket', () => {
       }
     })
 
-    test('a service that is away keeps nothing from a machine that has its copy, and is told; others wait', async () => {
+    test('a machine that has a copy asks once and goes on with it; others try again', async () => {
+      const manifest = await published()
+      let asked = 0
+      const endpoint = await s3Front(
+        address.endpoint,
+        (_, response) => ++asked > 0 && refuse(response, 500, 'InternalError'),
+      )
+      const cacheFolder = newFolder()
+      await storeAt({ cacheFolder }).fetch(manifest.release)
+      assertWhole((await storeAt({ endpoint, cacheFolder }).fetch(manifest.release)).directory)
+      assert.equal(asked, 1)
+      await assert.rejects(storeAt({ endpoint }).fetch(manifest.release), OutageError)
+      assert.equal(asked, 1 + 1 + impatient.retries)
+    })
+
+    test('a service that is away keeps nothing from a machine that has its copy, and is told', async () => {
       const manifest = await published()
       const { hostname: host, port } = new URL(address.endpoint)
       const proxy = await tcpProxy({ host, port: Number(port) })
