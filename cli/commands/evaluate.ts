@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { TABLE_IDS, type TableId } from '../../trainer/evaluation/methods.ts'
 import type { OpenContext } from '../context.ts'
 import { evaluatePairs, type PairsOptions } from '../evaluate/pairs.ts'
+import { evaluateRelease, type ReleaseOptions } from '../evaluate/release.ts'
 import { evaluateSamples } from '../evaluate/samples.ts'
 
 export const evaluateCommand = (open: OpenContext) =>
@@ -31,6 +32,14 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--jobs <number>', 'trainings at a time, one thread each', count, availableParallelism())
         .option('--out <folder>', 'keeps results and gets the report', 'evaluation')
         .action((options: PairsOptions) => evaluatePairs(open, options)),
+    )
+    .addCommand(
+      new Command('release')
+        .description('measure the towers of a release on pairs, as they are served')
+        .argument('<release>', 'id in the model store, or the folder of a bundle')
+        .requiredOption('--pairs <folder>', 'pairs to measure on: visual.f16.npy, audio.f16.npy, items.csv')
+        .option('--pool <sizes>', 'tracks that each query ranks, such as 500,2000', counts, [500, 2_000])
+        .action((release: string, options: ReleaseOptions) => evaluateRelease(open, release, options)),
     )
 
 function count(text: string): number {

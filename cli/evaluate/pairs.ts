@@ -5,9 +5,13 @@ import { pairsFromFiles } from '../../trainer/data/pairs-from-files.ts'
 import { type Experiment, experiment, type RunProgress } from '../../trainer/evaluation/experiments.ts'
 import { type TableId, tablesOf } from '../../trainer/evaluation/methods.ts'
 import { markdownOf } from '../../trainer/evaluation/report/markdown.ts'
+import { reportPage } from '../../trainer/evaluation/report/page.ts'
+import { summaryOf } from '../../trainer/evaluation/report/summary.ts'
+import type { RunData } from '../../trainer/evaluation/runs.ts'
 import type { OpenContext } from '../context.ts'
 import { repository } from '../paths.ts'
 import { progressBar, say } from '../terminal.ts'
+import { framesOf } from './frames.ts'
 import { openProfile } from './profile.ts'
 import { readTrainConfig } from './read-train-config.ts'
 
@@ -39,7 +43,8 @@ export async function evaluatePairs(open: OpenContext, options: PairsOptions): P
     bar.stop()
     return pairs
   }
-  let data: Parameters<typeof experiment>[0]['data']
+  let data: RunData
+  const textEncoderId = profile.textEncoder.id
   try {
     const { train, validation, test } = options
     data = {
@@ -64,19 +69,43 @@ export async function evaluatePairs(open: OpenContext, options: PairsOptions): P
   })
   bar.stop()
   const text = markdownOf(result)
-  await writeFile(join(options.out, 'report.md'), text)
+  const about = aboutLines(result, data, {
+    ...options,
+    words: textEncoderId,
+    minutes: (performance.now() - startedAt) / 60_000,
+  })
+  const page = reportPage({
+    experiment: result,
+    pairs: data.test ?? data.validation,
+    about,
+    frameOf: framesOf(options.test ?? options.validation),
+  })
+  await writeFile(join(options.out, 'report.md'), `${about.join('\n')}\n\n${text}`)
+  await writeFile(join(options.out, 'report.json'), `${JSON.stringify(summaryOf(result), null, 2)}\n`)
+  await writeFile(join(options.out, 'report.html'), page)
   say(text)
-  say(closing(result, (performance.now() - startedAt) / 60_000))
+  for (const line of about) say(line)
+  say(`The report: ${join(options.out, 'report.html')}`)
 }
 
 function noteOf({ running, runsLeft }: RunProgress): string {
   return `${running.join('; ')}${runsLeft > running.length ? `; ${runsLeft - running.length} more` : ''}`
 }
 
-function closing({ leftOut, runs, kept, cpuSeconds }: Experiment, minutes: number): string {
+function aboutLines(
+  { set, leftOut, runs, kept, cpuSeconds }: Experiment,
+  { training, validation, test }: RunData,
+  { words, minutes }: { words: string; minutes: number },
+): string[] {
+  const counts = `${training.count} training pairs, ${validation.count} validation pairs`
   const lines = [
-    `${runs} runs, ${kept} of them kept from before; ${(cpuSeconds / 60).toFixed(1)} minutes of CPU time, ${minutes.toFixed(1)} of wall time now.`,
+    test === undefined
+      ? `${counts}, which are measured too: they stopped training and tuned a, which flatters.`
+      : `${counts}, ${test.count} test pairs, which are measured and had no say in anything.`,
+    training.texts === undefined ? 'The pairs have no words.' : `Words are encoded by ${words}.`,
+    `${runs} runs, ${kept} of them kept from before: ${(cpuSeconds / 60).toFixed(1)} minutes of CPU time in all, ${minutes.toFixed(1)} minutes this time.`,
   ]
-  if (leftOut.length > 0) lines.push(`Pools of ${leftOut.join(', ')} are larger than the pairs and were left out.`)
-  return lines.join('\n')
+  if (leftOut.length > 0)
+    lines.push(`Pools of ${leftOut.join(' and ')} are larger than the ${set} pairs and were left out.`)
+  return lines
 }

@@ -5,7 +5,7 @@
  */
 import { seededRandom } from '../../model/random.ts'
 import { InvalidRequestError } from '../../ports/errors.ts'
-import { figuresOf, type PoolRanks, RECALL_AT, type RetrievalFigures } from './retrieval.ts'
+import { figuresOf, type PoolRanks, RECALL_AT, type RetrievalFigures, recallCurve } from './retrieval.ts'
 
 export interface Interval {
   readonly value: number
@@ -47,12 +47,30 @@ export function bootstrapDifference(
   return intervals(first, (weights) => difference(figuresOf(first, weights), figuresOf(second, weights)), options)
 }
 
-/** @param statistic of weights of the queries; none means that each counts once. */
+/** @returns the share of the queries whose true track is among the first K, for K = 1 … most. */
+export function bootstrapCurve(pools: readonly PoolRanks[], most: number, options: BootstrapOptions = {}): Interval[] {
+  return resampled(pools, (weights) => recallCurve(pools, most, weights), options)
+}
+
 function intervals(
   pools: readonly PoolRanks[],
   statistic: (weights?: Uint32Array) => RetrievalFigures,
-  { resamples = 1000, seed = 0, confidence = 0.95 }: BootstrapOptions,
+  options: BootstrapOptions,
 ): RetrievalIntervals {
+  const values = (weights?: Uint32Array) => {
+    const { recall, medianRank } = statistic(weights)
+    return [recall[1], recall[5], recall[10], medianRank]
+  }
+  const [at1, at5, at10, medianRank] = resampled(pools, values, options) as [Interval, Interval, Interval, Interval]
+  return { recall: { 1: at1, 5: at5, 10: at10 }, medianRank }
+}
+
+/** @param statistic of weights of the queries; none means that each counts once. @returns one interval a value of it */
+function resampled(
+  pools: readonly PoolRanks[],
+  statistic: (weights?: Uint32Array) => readonly number[],
+  { resamples = 1000, seed = 0, confidence = 0.95 }: BootstrapOptions,
+): Interval[] {
   const queries = [...new Set(pools.flatMap((pool) => [...pool.queries]))]
   const most = queries.reduce((a, b) => Math.max(a, b), 0)
   const random = seededRandom(`bootstrap/${seed}`)
@@ -61,20 +79,11 @@ function intervals(
     for (let i = 0; i < queries.length; i++) weights[queries[Math.floor(random() * queries.length)]!]! += 1
     return statistic(weights)
   })
-  const whole = statistic()
-  const interval = (of: (figures: RetrievalFigures) => number): Interval => {
-    const sorted = Float64Array.from(drawn, of).sort()
+  return statistic().map((value, i) => {
+    const sorted = Float64Array.from(drawn, (values) => values[i]!).sort()
     const at = (share: number) => sorted[Math.round(share * (sorted.length - 1))]!
-    return { value: of(whole), low: at((1 - confidence) / 2), high: at((1 + confidence) / 2) }
-  }
-  return {
-    recall: {
-      1: interval(({ recall }) => recall[1]),
-      5: interval(({ recall }) => recall[5]),
-      10: interval(({ recall }) => recall[10]),
-    },
-    medianRank: interval(({ medianRank }) => medianRank),
-  }
+    return { value, low: at((1 - confidence) / 2), high: at((1 + confidence) / 2) }
+  })
 }
 
 function difference(first: RetrievalFigures, second: RetrievalFigures): RetrievalFigures {

@@ -8,14 +8,20 @@
  * of training. Where there are no test pairs, the validation pairs are measured, which flatters what was stopped early or
  * tuned on them.
  */
-import { InvalidRequestError } from '../../ports/errors.ts'
 import type { EpochReport } from '../train.ts'
 import type { TrainConfig } from '../train-config.ts'
 import { bootstrap, bootstrapDifference, type RetrievalIntervals } from './bootstrap.ts'
 import { KeptRuns } from './kept-runs.ts'
 import { type Method, type ModelName, modelsOf, type Part, referenceOf, runOf, type Table } from './methods.ts'
 import { scoresOf } from './model-scores.ts'
-import { drawPools, evaluateRetrieval, type Pools, type RetrievalResult, tuneWeight } from './retrieval.ts'
+import {
+  drawPools,
+  evaluateRetrieval,
+  type Pools,
+  type RetrievalResult,
+  sizesThatFit,
+  tuneWeight,
+} from './retrieval.ts'
 import { type NamedRun, performAll } from './run-pool.ts'
 import type { PairSet, Run, RunData, RunResult } from './runs.ts'
 import { combine, type Scores } from './scores.ts'
@@ -76,7 +82,9 @@ export interface Experiment {
   /** Sizes that are larger than the pairs. */
   readonly leftOut: readonly number[]
   readonly seeds: number
-  /** By model and seed. */
+  /** Those that were trained or fitted. */
+  readonly models: readonly ModelName[]
+  /** By model and seed, from 0. */
   resultOf(model: ModelName, seed: number): RunResult
   scoresOf(method: Method, seed: number): Scores
   /** Over the runs of this experiment, kept ones too. */
@@ -91,13 +99,7 @@ export async function experiment(options: ExperimentOptions): Promise<Experiment
   const { recipe, data, tables, seeds } = options
   const set: PairSet = data.test === undefined ? 'validation' : 'test'
   const pairs = data.test ?? data.validation
-  const sizes = options.poolSizes.filter((size) => size <= pairs.count)
-  if (sizes.length === 0) {
-    throw new InvalidRequestError(
-      'pool-too-large',
-      `The pools of ${options.poolSizes.join(', ')} are all larger than the ${pairs.count} pairs; name a smaller one.`,
-    )
-  }
+  const { fit, leftOut } = sizesThatFit(options.poolSizes, pairs.count)
   const reference = referenceOf(data.training.texts !== undefined)
   const models = modelsOf([reference, ...tables.flatMap((table) => table.methods)])
   const named = models.flatMap((model) =>
@@ -132,7 +134,7 @@ export async function experiment(options: ExperimentOptions): Promise<Experiment
 
   const measure = (method: Method, pools: Pools) =>
     seedsOf(seeds).map((seed) => evaluateRetrieval(methodScores(method, seed), pairs.trackIds, pools))
-  const measured = sizes.map((size) => {
+  const measured = fit.map((size) => {
     const pools = drawPools(pairs.count, size)
     const against = measure(reference, pools).flatMap((result) => result.pools)
     const row = (method: Method): MeasuredMethod => {
@@ -149,13 +151,13 @@ export async function experiment(options: ExperimentOptions): Promise<Experiment
     return { size, pools, tables: tables.map(({ id, title, methods }) => ({ id, title, rows: methods.map(row) })) }
   })
   const cpuSeconds = [...results.values()].reduce((sum, result) => sum + result.cpuSeconds, 0)
-  const leftOut = options.poolSizes.filter((size) => size > pairs.count)
   return {
     set,
     reference,
     measured,
     leftOut,
     seeds,
+    models,
     resultOf,
     scoresOf: methodScores,
     cpuSeconds,

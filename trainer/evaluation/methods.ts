@@ -34,7 +34,8 @@ export type TableId = (typeof TABLE_IDS)[number]
 
 type Change = Partial<Pick<TrainConfig, 'query' | 'fusion' | 'textDropout' | 'temperature'>>
 
-const DROPOUTS = [0, 0.5, 0.8, 0.95, 1] as const
+/** p, of the dropout table: each asked in both ways. */
+export const DROPOUTS = [0, 0.5, 0.8, 0.95, 1] as const
 const FUSIONS = ['add', 'linear', 'mlp', 'transformer-1', 'transformer-2'] as const
 
 /** The recipe with p = 0.8 is ViML; the others change one thing of it. */
@@ -53,6 +54,7 @@ const TRAINED = {
   'fusion mlp': { fusion: 'mlp' },
   'fusion transformer-1': { fusion: 'transformer-1' },
   'fusion transformer-2': { fusion: 'transformer-2' },
+  'τ = 0.03': { temperature: 0.03 },
   'τ = 0.07': { temperature: 0.07 },
   'τ learned': { temperature: 'learned' },
 } as const satisfies Record<string, Change>
@@ -100,12 +102,12 @@ export function tablesOf(wanted: readonly TableId[], worded: boolean): Table[] {
         VIML_ROW,
       ],
     },
-    dropout: { title: 'Text dropout', methods: DROPOUTS.flatMap((p) => bothAsks(dropoutModel(p), `p = ${p}`)) },
+    dropout: { title: 'Text dropout', methods: DROPOUTS.flatMap(dropoutMethods) },
     fusion: { title: 'Fusion', methods: FUSIONS.flatMap((fusion) => bothAsks(`fusion ${fusion}`, fusion)) },
     temperature: {
       title: 'Temperature',
       methods: [
-        ...bothAsks('viml', 'τ of the recipe'),
+        ...bothAsks('τ = 0.03', 'τ = 0.03'),
         ...bothAsks('τ = 0.07', 'τ = 0.07'),
         ...bothAsks('τ learned', 'τ learned'),
       ],
@@ -139,15 +141,16 @@ export function modelsOf(methods: readonly Method[]): ModelName[] {
   return [...new Set(methods.flatMap(({ parts }) => parts.map(({ model }) => model)))]
 }
 
-function dropoutModel(p: (typeof DROPOUTS)[number]): ModelName {
-  return p === 0.8 ? 'viml' : `p = ${p}`
+/** @returns without words, and with them. */
+export function dropoutMethods(p: (typeof DROPOUTS)[number]): [Method, Method] {
+  return bothAsks(p === 0.8 ? 'viml' : `p = ${p}`, `p = ${p}`)
 }
 
 function single(model: ModelName, ask: Ask, label: string): Method {
   return { id: `${model}, ${ask}`, label, parts: [{ model, ask }] }
 }
 
-function bothAsks(model: ModelName, label: string): Method[] {
+function bothAsks(model: ModelName, label: string): [Method, Method] {
   return [single(model, 'video', `${label}, video alone`), single(model, 'video+text', `${label}, video + words`)]
 }
 

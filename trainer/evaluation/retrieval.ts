@@ -48,6 +48,18 @@ export function drawPools(count: number, size: number, seeds: readonly number[] 
   return seeds.map((seed) => shuffled(pairs, seededRandom(`pool/${seed}`)).slice(0, size))
 }
 
+/** Sizes of pools that the pairs fill. @throws InvalidRequestError 'pool-too-large' where none does. */
+export function sizesThatFit(sizes: readonly number[], count: number): { fit: number[]; leftOut: number[] } {
+  const fit = sizes.filter((size) => size <= count)
+  if (fit.length === 0) {
+    throw new InvalidRequestError(
+      'pool-too-large',
+      `Pools of ${sizes.join(', ')} are larger than the ${count} pairs; ask for smaller ones.`,
+    )
+  }
+  return { fit, leftOut: sizes.filter((size) => size > count) }
+}
+
 const tenSeeds = Array.from({ length: 10 }, (_, seed) => seed)
 
 /** @param trackIds of each pair: pair i is query i and track i of the scores. */
@@ -117,6 +129,28 @@ export function figuresOf(pools: readonly PoolRanks[], weightOf?: ArrayLike<numb
   }
   for (const k of RECALL_AT) recall[k] /= counted
   return { recall, medianRank: medianRank / counted }
+}
+
+/** @returns the recall at 1 … most, each in [0, 1]. @param weightOf as of `figuresOf` */
+export function recallCurve(pools: readonly PoolRanks[], most: number, weightOf?: ArrayLike<number>): number[] {
+  const curve = new Array<number>(most).fill(0)
+  let counted = 0
+  for (const { queries, ranks } of pools) {
+    const byRank = new Float64Array(most + 1)
+    let total = 0
+    for (const [place, rank] of ranks.entries()) {
+      const weight = weightOf === undefined ? 1 : weightOf[queries[place]!]!
+      if (rank <= most) byRank[rank]! += weight
+      total += weight
+    }
+    if (total === 0) continue
+    counted++
+    for (let k = 1, found = 0; k <= most; k++) {
+      found += byRank[k]!
+      curve[k - 1]! += found / total
+    }
+  }
+  return curve.map((sum) => sum / counted)
 }
 
 /** Mean of the two in the middle where the count is even. */

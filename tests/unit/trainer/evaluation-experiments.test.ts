@@ -101,7 +101,7 @@ describe('an experiment', () => {
   test('pools that are all too large are refused before anything is trained', async () => {
     await assert.rejects(experiment({ ...options, folder: join(folder, 'none'), poolSizes: [500, 2_000] }), {
       code: 'pool-too-large',
-      message: /500, 2000 are all larger than the 30 pairs/,
+      message: /500, 2000 are larger than the 30 pairs/,
     })
   })
 

@@ -34,6 +34,11 @@ function bySeed({ bySeed }: MeasuredMethod, seeds: number): string[] {
   return seeds > 1 && values.every((value) => value === values[0]) ? [] : values
 }
 
+/** The value and its ends. */
+export function intervalText(interval: Interval): string {
+  return `${percent(interval.value)} (${range(interval)})`
+}
+
 function range({ low, high }: Interval): string {
   return `${percent(low)}–${percent(high)}`
 }
