@@ -60,7 +60,8 @@ function shareOf(text: string): number {
   return share
 }
 
-async function rollOut(api: ApiClient, release: string, trialShare?: number): Promise<void> {
+/** Until it is in use; Ctrl-C cancels it. @throws SetupError with the code of what it failed by */
+export async function rollOut(api: ApiClient, release: string, trialShare?: number): Promise<void> {
   let last = await api.rollOut(release, trialShare)
   try {
     await untilStopped(new Promise(() => {}), async (stopping) => {

@@ -7,6 +7,8 @@ import type { TrainedModels } from './train-models.ts'
 
 export interface MeasuredRow {
   readonly label: string
+  /** In the manifest's metrics. */
+  readonly name: string
   readonly figures: RetrievalFigures
 }
 
@@ -29,7 +31,8 @@ export async function measureModels(
   const z = await modelVectors(mt, pairs, { threads })
   const pool = Math.min(POOL, pairs.count)
   const pools = drawPools(pairs.count, pool)
-  const row = (label: string, scores: Scores): MeasuredRow => ({
+  const row = (name: string, label: string, scores: Scores): MeasuredRow => ({
+    name,
     label,
     figures: evaluateRetrieval(scores, pairs.trackIds, pools).figures,
   })
@@ -39,10 +42,10 @@ export async function measureModels(
     pairs: pairs.count,
     pool,
     rows: [
-      row('ViML, video alone', scoresOf(y, 'video')),
-      row('ViML, video and words', both),
-      row('MT, words alone', words),
-      row(`ViML & MT, a = ${a}`, combine(both, words, a)),
+      row('viml.video', 'ViML, video alone', scoresOf(y, 'video')),
+      row('viml.video+text', 'ViML, video and words', both),
+      row('mt.text', 'MT, words alone', words),
+      row('viml-mt.video+text', `ViML & MT, a = ${a}`, combine(both, words, a)),
     ],
   }
 }
@@ -57,4 +60,15 @@ export function figureCells({ rows }: Measured): string[][] {
       medianRank.toFixed(1),
     ]),
   ]
+}
+
+export function metricsOf({ rows }: Measured): Record<string, number> {
+  return Object.fromEntries(
+    rows.flatMap(({ name, figures: { recall, medianRank } }) => [
+      [`${name}.recallAt1`, recall[1]],
+      [`${name}.recallAt5`, recall[5]],
+      [`${name}.recallAt10`, recall[10]],
+      [`${name}.medianRank`, medianRank],
+    ]),
+  )
 }

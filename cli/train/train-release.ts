@@ -1,59 +1,87 @@
 /**
- * One training run, from data to a release:
+ * One training run, from data to a release that serves:
  *
  *     data ─▶ ViML, MT ─▶ a ─▶ bundle ─▶ gate ─▶ model store ─▶ roll-out
  *
- * Everything of it lies in the run folder:
- *
- *     config.json    training configuration          log.jsonl   a line every some steps and every epoch
- *     viml/, mt/     checkpoints                      texts/      encoded texts
- *     bundle/        the release: towers, card
+ * A run that was stopped goes on where it was; one that the gate refuses leaves its bundle and the reasons.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
+import { loadTowers, openTowers } from '../../adapters/onnx/towers.ts'
+import type { ReleaseTowers } from '../../ports/encoder.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
 import type { BackendChoice } from '../../trainer/backends.ts'
+import { pairsFingerprint } from '../../trainer/data/fingerprint.ts'
+import type { TrainerMetrics } from '../../trainer/metrics.ts'
 import { buildVimlRelease } from '../../trainer/release/build.ts'
+import { type GateResult, gateRelease } from '../../trainer/release/gate.ts'
+import { trainerVectors } from '../../trainer/release/trainer-vectors.ts'
 import type { TrainConfig } from '../../trainer/train-config.ts'
+import { trainingLog } from '../../trainer/training-log.ts'
 import { progressBar, say, table } from '../terminal.ts'
-import { figureCells, type Measured, measureModels } from './measure.ts'
-import { mtConfig, type TrainedModels, type TrainingObserver, trainModels } from './train-models.ts'
-import type { DataSource, TrainingData } from './training-data.ts'
+import { figureCells, type Measured, measureModels, metricsOf } from './measure.ts'
+import { NAMES, observed } from './observe.ts'
+import type { ReleaseTarget } from './release-target.ts'
+import { type Outcome, RunFolder, shortHash } from './run-folder.ts'
+import { mtConfig, type TrainedModels, trainModels } from './train-models.ts'
+import type { DataContext, DataSource, TrainingData } from './training-data.ts'
 
 export interface TrainReleaseOptions {
   readonly config: TrainConfig
   readonly source: DataSource
-  readonly profile: LoadedProfile
+  readonly textEncoder: DataContext['textEncoder']
   readonly backend: BackendChoice
   readonly threads: number
   /** The run folder. */
   readonly out: string
-  readonly everySteps: number
-  readonly observer: TrainingObserver
+  readonly everySteps: { readonly checkpoint: number; readonly log: number }
+  /** Only the bundle is made where there is none. */
+  readonly target: ReleaseTarget | undefined
+  /** How much lower than the serving release's R@10 may be, 0 … 1. */
+  readonly margin: number
+  readonly metrics: TrainerMetrics
   readonly signal: AbortSignal
   readonly now: () => number
 }
 
-export async function trainRelease(options: TrainReleaseOptions): Promise<ReleaseManifest> {
-  const { config, source, profile, out, threads } = options
-  await mkdir(out, { recursive: true })
-  const data = await loadData(source, profile, out)
+export async function trainRelease(options: TrainReleaseOptions): Promise<Outcome> {
+  const { config, target, threads } = options
+  const run = await RunFolder.open(options.out)
+  const data = await loadData(options, run)
   say(data.description)
-  await writeFile(join(out, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
-  const models = await trainModels({ ...options, data, folder: out })
+  target?.assertTakes(data.encoders)
+  await run.begin(config)
+  const models = await trained(options, run, data)
   const measured = await measureModels(models, data.evaluation, { threads })
-  say(`On ${measured.pairs} pairs that were kept apart, in pools of ${measured.pool}:`)
+  say(`\nOn ${measured.pairs} pairs that it was not trained on, in pools of ${measured.pool}, in %:`)
   say(table(figureCells(measured)))
-  return bundle(options, { data, models, measured })
+  const make = (parent: string | null) => makeBundle(options, run, { data, models, measured }, parent)
+  const judge = (manifest: ReleaseManifest, serving?: ReleaseTowers) =>
+    judged(options, run, { data, models }, manifest, serving)
+
+  if (target === undefined) {
+    const manifest = await make(null)
+    return conclude(run, manifest, await judge(manifest), 'bundled')
+  }
+  const { modelStore } = target
+  return target.beside(async ({ serving, rollOut }) => {
+    const manifest = await make(serving)
+    const towers = await loadTowers(modelStore, serving)
+    const verdict = await judge(manifest, towers).finally(() => towers.dispose())
+    if (verdict.passed) {
+      await modelStore.publish(manifest, run.bundle)
+      await rollOut(manifest.release)
+    }
+    return conclude(run, manifest, verdict, 'released')
+  })
 }
 
-async function loadData(source: DataSource, { textEncoder }: LoadedProfile, out: string): Promise<TrainingData> {
+async function loadData({ source, textEncoder }: TrainReleaseOptions, run: RunFolder): Promise<TrainingData> {
   let bar: ReturnType<typeof progressBar> | undefined
   try {
     return await source({
       textEncoder,
-      cacheFolder: join(out, 'texts'),
+      cacheFolder: join(run.path, 'texts'),
       onTexts(done, of) {
         bar ??= progressBar('Texts encoded', of)
         bar.update(done, '', of)
@@ -64,58 +92,105 @@ async function loadData(source: DataSource, { textEncoder }: LoadedProfile, out:
   }
 }
 
-async function bundle(
-  { config, out, backend, now }: TrainReleaseOptions,
-  made: { readonly data: TrainingData; readonly models: TrainedModels; readonly measured: Measured },
+async function trained(options: TrainReleaseOptions, run: RunFolder, data: TrainingData): Promise<TrainedModels> {
+  const { config, everySteps, now, metrics } = options
+  const identity = [config, pairsFingerprint(data.train), pairsFingerprint(data.validation)]
+  const log = trainingLog({
+    path: run.log,
+    run: shortHash(identity),
+    config: shortHash(config),
+    everySteps: everySteps.log,
+    now,
+  })
+  const observer = observed(log, metrics)
+  try {
+    const models = await trainModels({
+      ...options,
+      data,
+      folder: run.path,
+      everySteps: everySteps.checkpoint,
+      observer,
+    })
+    observer.stop()
+    for (const model of ['viml', 'mt'] as const) {
+      const { best, epochs } = models[model]
+      const score = (100 * best.score).toFixed(2)
+      say(`${NAMES[model]}: ${epochs.length} epochs; the best is ${best.epoch}, with ${score} % in validation`)
+    }
+    return models
+  } finally {
+    observer.stop()
+  }
+}
+
+async function makeBundle(
+  { config, backend, now }: TrainReleaseOptions,
+  run: RunFolder,
+  { data, models, measured }: { data: TrainingData; models: TrainedModels; measured: Measured },
+  parent: string | null,
 ): Promise<ReleaseManifest> {
-  const { data, models, measured } = made
-  const directory = join(out, 'bundle')
-  await rm(directory, { recursive: true, force: true })
-  const { texts } = data.train
+  await rm(run.bundle, { recursive: true, force: true })
+  const { viml, mt, a } = models
+  const { dims, vectors } = data.train.texts!
+  const [head, ...rows] = figureCells(measured)
+  const lines = [head!, head!.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`)
   const manifest = await buildVimlRelease({
-    directory,
-    viml: models.viml,
-    mt: models.mt,
-    a: models.a,
-    xNull: texts!.vectors.slice(0, texts!.dims),
+    directory: run.bundle,
+    viml,
+    mt,
+    a,
+    xNull: vectors.slice(0, dims),
     encoders: data.encoders,
     metrics: metricsOf(measured),
-    parent: null,
+    parent,
     createdAt: new Date(now()).toISOString(),
     card: {
       data: data.description,
-      licence: 'That of the data it was trained on, which its operator knows.',
-      figures: markdown(measured),
-      limits: 'Measured on pairs like those that it was trained on; other videos and music may be answered worse.',
+      licence: 'That of the data it was trained on, which is its operator’s to know.',
+      figures: `On ${measured.pairs} pairs that it was not trained on, in pools of ${measured.pool}, in %:\n\n${lines.join('\n')}`,
+      limits:
+        'It was measured on pairs like those that it was trained on; other videos and music may be answered worse.',
     },
     training: {
       viml: config,
       mt: mtConfig(config),
-      a: models.a,
+      a,
       backend: backend.name,
-      epochs: { viml: models.viml.epochs, mt: models.mt.epochs },
+      epochs: { viml: viml.epochs, mt: mt.epochs },
     },
   })
-  await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
+  await writeFile(join(run.bundle, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`)
   return manifest
 }
 
-function metricsOf({ rows }: Measured): Record<string, number> {
-  const names = ['viml.video', 'viml.video+text', 'mt.text', 'viml & mt']
-  return Object.fromEntries(
-    rows.flatMap(({ figures: { recall, medianRank } }, i) => [
-      [`${names[i]}.recallAt1`, recall[1]],
-      [`${names[i]}.recallAt5`, recall[5]],
-      [`${names[i]}.recallAt10`, recall[10]],
-      [`${names[i]}.medianRank`, medianRank],
-    ]),
-  )
+async function judged(
+  { margin, threads }: TrainReleaseOptions,
+  run: RunFolder,
+  { data, models }: { data: TrainingData; models: TrainedModels },
+  manifest: ReleaseManifest,
+  serving: ReleaseTowers | undefined,
+): Promise<GateResult> {
+  const { evaluation, encoders } = data
+  const candidate = await openTowers(manifest, run.bundle)
+  try {
+    const vectors = await trainerVectors(models, evaluation, { threads })
+    return await gateRelease({ candidate, serving, evaluation, encoders, margin, trainerVectors: vectors })
+  } finally {
+    await candidate.dispose()
+  }
 }
 
-function markdown(measured: Measured): string {
-  const [head, ...rows] = figureCells(measured)
-  const lines = [head!, head!.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`)
-  return [`On ${measured.pairs} pairs that were kept apart, in pools of ${measured.pool}, in %:`, '', ...lines].join(
-    '\n',
-  )
+async function conclude(
+  run: RunFolder,
+  { release }: ReleaseManifest,
+  { passed, reasons, metrics }: GateResult,
+  state: 'released' | 'bundled',
+): Promise<Outcome> {
+  const outcome: Outcome = { release, state: passed ? state : 'refused', reasons, metrics }
+  await run.end(outcome)
+  for (const { kind, code, message } of reasons) say(kind === 'note' ? message : `${code}: ${message}`)
+  if (outcome.state === 'refused') say(`${release} was refused; its bundle lies in ${run.bundle}`)
+  else if (outcome.state === 'bundled') say(`${release} lies in ${run.bundle}`)
+  else say(`${release} serves; its bundle lies in ${run.bundle}, too`)
+  return outcome
 }

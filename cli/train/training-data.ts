@@ -90,12 +90,12 @@ async function sidesOf(
   }
   const { train, evaluation: heldOut } = splitOf(given, HELD_OUT)
   if (evaluation !== undefined) return { train, validation: heldOut, evaluation: await read(evaluation) }
-  const halves = splitOf(heldOut, HELD_OUT / 2) // keys fall on a side by where they lie in [0, 1), here in [0, HELD_OUT)
+  const halves = splitOf(heldOut, 0.5, 'validation or evaluation')
   return { train, validation: halves.train, evaluation: halves.evaluation }
 }
 
-function splitOf(pairs: Pairs, share: number): { train: Pairs; evaluation: Pairs } {
-  const { train, evaluation } = stableSplit(pairs, share)
+function splitOf(pairs: Pairs, share: number, name?: string): { train: Pairs; evaluation: Pairs } {
+  const { train, evaluation } = stableSplit(pairs, share, name)
   return { train: selectPairs(pairs, train), evaluation: selectPairs(pairs, evaluation) }
 }
 

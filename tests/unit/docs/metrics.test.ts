@@ -8,7 +8,7 @@ import { root } from './pages.ts'
 const described = (name: string, type: string, labels: readonly string[]) => `${name} ${type} ${labels.join(', ')}`
 
 function inCode(): string[] {
-  const sources = ['runtime', 'gateway', 'cli'].flatMap((folder) =>
+  const sources = ['runtime', 'gateway', 'cli', 'trainer'].flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(join(root, folder, name), 'utf8')),

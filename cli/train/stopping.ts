@@ -1,0 +1,17 @@
+/** Ctrl-C and SIGTERM of a trainer: it writes a checkpoint and ends; a second signal ends it at once. */
+
+/** As a shell says of what Ctrl-C ended. */
+export const INTERRUPTED = 130
+
+export class Interrupted extends Error {}
+
+export function untilInterrupted(): AbortSignal {
+  const controller = new AbortController()
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED)
+    controller.abort(new Interrupted())
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  return controller.signal
+}
