@@ -1,13 +1,14 @@
-/** TensorFlow.js on WebAssembly as a backend under test. */
-import { loadTfjs } from '../../trainer/tfjs/load-tfjs.ts'
+/** TensorFlow.js as a backend under test: on WebAssembly, or what CUESTREAM_TEST_TFJS names where that is installed. */
+import { loadTfjs, type TfjsKind } from '../../trainer/tfjs/load-tfjs.ts'
 import { TfjsOps } from '../../trainer/tfjs/tfjs-ops.ts'
 import { tfjsStep } from '../../trainer/tfjs/tfjs-step.ts'
 import type { Engine } from './ops-check.ts'
 
-export const tf = await loadTfjs('tfjs-wasm', { threads: 1 })
+const kind = (process.env.CUESTREAM_TEST_TFJS ?? 'tfjs-wasm') as TfjsKind
+export const tf = await loadTfjs(kind, { threads: 1 })
 
 export const tfjsEngine: Engine = {
-  name: 'tfjs',
+  name: kind,
 
   async evaluate(program, parameters) {
     const y = tf.tidy(() => {
