@@ -1,8 +1,9 @@
-/** Releases besides the one that a data folder begins with, for the stand-in encoders. */
+/** Releases besides the one that a data folder begins with. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openFileModelStore } from '../../adapters/model-store/file.ts'
+import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
 import { dataPaths } from '../../cli/paths.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
 import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
@@ -15,10 +16,11 @@ export async function publishRelease(
   dataFolder: string,
   release: string,
   meaningWeight: number,
+  profile: LoadedProfile = standInProfile,
 ): Promise<ReleaseManifest> {
   const directory = await mkdtemp(join(tmpdir(), 'cuestream-release-'))
   try {
-    const { textEncoder, imageEncoder, musicEncoder } = standInProfile
+    const { textEncoder, imageEncoder, musicEncoder } = profile
     const [start, end] = imageEncoder.columns.feature!
     const manifest = await buildZeroShotRelease({
       directory,
