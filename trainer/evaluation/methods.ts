@@ -44,7 +44,8 @@ const TRAINED = {
   /** ViML once more from another seed: what an ensemble of two models gives anyway. */
   'viml again': {},
   'mvpt+': { query: 'video' },
-  mt: { query: 'text' },
+  /** Asked with words alone, it never does without. */
+  mt: { query: 'text', textDropout: 0 },
   'p = 0': { textDropout: 0 },
   'p = 0.5': { textDropout: 0.5 },
   'p = 0.95': { textDropout: 0.95 },
