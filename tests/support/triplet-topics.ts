@@ -6,9 +6,17 @@ import { packFloats } from '../../model/features.ts'
 import { seededRandom } from '../../model/random.ts'
 import type { Broker } from '../../ports/broker.ts'
 import { type Codec, createCodec } from '../../runtime/codec.ts'
-import type { FeatureSequence, TripletMaterialized, UploadReceived } from '../../schemas/types.ts'
+import type { FeatureSequence, FeedbackAction, TripletMaterialized, UploadReceived } from '../../schemas/types.ts'
 import type { Topic, TypedOutput } from '../../topics/topic.ts'
-import { topics, tripletsMaterialized, uploadsReceived } from '../../topics/topics.ts'
+import {
+  feedbackRecorded,
+  musicDescribed,
+  musicFeatures,
+  topics,
+  tripletsMaterialized,
+  uploadsReceived,
+  videoFeatures,
+} from '../../topics/topics.ts'
 import { receiptStamp, takedownStamp } from '../../topics/upload-stamp.ts'
 
 export const RECEIVED_AT = 1_700_000_000_000
@@ -101,6 +109,38 @@ interface Given {
 export function takedown(id: string, topic: Topic = uploadsReceived as Topic): TypedOutput {
   const headers = takedownStamp({ kind: 'video', receivedAt: RECEIVED_AT, removedAt: RECEIVED_AT + 1 })
   return topic.record(id, null, { headers })
+}
+
+/** What analysis leaves of a video, or of a track of the catalogue with its text. */
+export function analysed(
+  id: string,
+  kind: UploadReceived['kind'],
+  { encoder = `${kind === 'video' ? 'video' : 'music'}@1` } = {},
+): TypedOutput[] {
+  const options = { headers: receiptStamp(RECEIVED_AT) }
+  const common = { durationSeconds: 10, computedAt: RECEIVED_AT }
+  if (kind === 'video') {
+    const features = sequence(`${id}/video`, VIDEO_DIMS, encoder)
+    return [videoFeatures.record(id, { videoId: id, ...common, ...features }, options) as TypedOutput]
+  }
+  const about = { trackId: id, source: 'track' } as const
+  const features = { ...about, ...common, ...sequence(`${id}/music`, MUSIC_DIMS, encoder) }
+  const tags = { tagsKept: [], tagsOmitted: [], tagsInvented: [] }
+  const text = { text: `Text of ${id}.`, method: 'tags', generator: 'test', promptVersion: null } as const
+  return [
+    musicFeatures.record(id, features, options) as TypedOutput,
+    musicDescribed.record(id, { ...about, ...text, ...tags, describedAt: RECEIVED_AT }, options) as TypedOutput,
+  ]
+}
+
+export function feedback(
+  videoId: string | null,
+  trackId: string,
+  action: FeedbackAction,
+  { requestId = 'request', recordedAt = RECEIVED_AT + 1_000 } = {},
+): TypedOutput {
+  const event = { requestId, videoId, trackId, release: 'r1', action, rank: 1, recordedAt }
+  return feedbackRecorded.record(videoId ?? requestId, event) as TypedOutput
 }
 
 /** One to four segments. */
