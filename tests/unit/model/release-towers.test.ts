@@ -12,6 +12,7 @@ import {
 } from '../../../model/viml.ts'
 import type { FeatureSequence } from '../../../ports/encoder.ts'
 import { type EvaluationSession, evaluationSession } from '../../../trainer/graph/training-session.ts'
+import { towersGraph } from '../../../trainer/graphs.ts'
 import { TEMPERATURE } from '../../../trainer/loss.ts'
 import type { Values } from '../../../trainer/step-backend.ts'
 import { assertClose, randomValues } from '../../support/ops-check.ts'
@@ -56,9 +57,13 @@ function sequence(name: string, segments: number, dims: number): FeatureSequence
 }
 
 /** (B, S, dims) and (B, S); where nothing is stands junk. */
-function padded(sequences: readonly (FeatureSequence | undefined)[], dims: number): [features: Values, mask: Values] {
+function padded(
+  sequences: readonly (FeatureSequence | undefined)[],
+  dims: number,
+  junk: readonly number[] = JUNK,
+): [features: Values, mask: Values] {
   const most = Math.max(...sequences.map((one) => one?.segments ?? 1))
-  const features = Float32Array.from({ length: sequences.length * most * dims }, (_, i) => JUNK[i % JUNK.length]!)
+  const features = Float32Array.from({ length: sequences.length * most * dims }, (_, i) => junk[i % junk.length]!)
   const mask = new Float32Array(sequences.length * most)
   for (const [i, one] of sequences.entries()) {
     if (one === undefined) continue
@@ -151,6 +156,35 @@ for (const { name, models } of releases) {
         }
       }
     })
+
+    if (models.length === 1) {
+      test('videos, words and tracks have the vectors of the graph that training validates with', async () => {
+        const [model] = models
+        const { bytes, inputs } = towersGraph(model!.config, model!.parameters)
+        const videos = [1, 4, 2].map((segments, i) => sequence(`tv${i}`, segments, widths.video))
+        const tracks = [3, 1, 4].map((segments, i) => sequence(`tm${i}`, segments, widths.music))
+        const texts = videos.map((_, i) => randomValues(`tt${i}`, [widths.text]))
+        const [video, videoMask] = padded(videos, widths.video, [0])
+        const [music, musicMask] = padded(tracks, widths.music, [0])
+        const given: Readonly<Record<string, Values>> = {
+          video,
+          'video.mask': videoMask,
+          music,
+          'music.mask': musicMask,
+          text: { shape: [3, widths.text], values: Float32Array.from(texts.flatMap((text) => [...text])) },
+        }
+        const trainer = await evaluationSession(bytes, { threads: 1 })
+        const outputs = await trainer.run(new Map(inputs.map((name) => [name, given[name]!])))
+        await trainer.dispose()
+        const session = await evaluationSession(releaseQueryTower(models, xNull), { threads: 1 })
+        const asked = videos.map((video, i) => ({ video, text: texts[i]! }))
+        const queries = (await queryRows(session, asked)).flatMap((row) => [...row])
+        await session.dispose()
+        assertClose(queries, outputs.get('query')!.values, TOLERANCE, 'queries')
+        const { whole } = await musicVectors(models, tracks)
+        assertClose(whole.values, outputs.get('track')!.values, TOLERANCE, 'tracks')
+      })
+    }
 
     test('queries by all weights, beside each other and alone, have the vectors of the definitions', async () => {
       const session = await evaluationSession(releaseQueryTower(models, xNull), { threads: 1 })
