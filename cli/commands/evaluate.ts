@@ -28,7 +28,7 @@ export const evaluateCommand = (open: OpenContext) =>
             .argParser(tableIds)
             .default(TABLE_IDS, 'all'),
         )
-        .option('--recipe <file>', 'training configuration; by default that of video-level features')
+        .option('--recipe <file>', 'training configuration: default, paper, video-level, or a file', 'video-level')
         .option('--jobs <number>', 'trainings at a time, one thread each', count, availableParallelism())
         .option('--out <folder>', 'keeps results and gets the report', 'evaluation')
         .action((options: PairsOptions) => evaluatePairs(open, options)),

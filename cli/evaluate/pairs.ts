@@ -9,7 +9,6 @@ import { reportPage } from '../../trainer/evaluation/report/page.ts'
 import { summaryOf } from '../../trainer/evaluation/report/summary.ts'
 import type { RunData } from '../../trainer/evaluation/runs.ts'
 import type { OpenContext } from '../context.ts'
-import { repository } from '../paths.ts'
 import { progressBar, say } from '../terminal.ts'
 import { framesOf } from './frames.ts'
 import { openProfile } from './profile.ts'
@@ -22,14 +21,14 @@ export interface PairsOptions {
   readonly pool: readonly number[]
   readonly seeds: number
   readonly only: readonly TableId[]
-  readonly recipe?: string
+  readonly recipe: string
   readonly jobs: number
   readonly out: string
 }
 
 export async function evaluatePairs(open: OpenContext, options: PairsOptions): Promise<void> {
   const { config } = open({ logLevel: 'warn' })
-  const recipe = await readTrainConfig(options.recipe ?? join(repository, 'trainer', 'configs', 'video-level.json'))
+  const recipe = await readTrainConfig(options.recipe)
   const startedAt = performance.now()
   const profile = await openProfile(config)
   const read = async (folder: string) => {
