@@ -1,0 +1,3 @@
+import { trainingDataTests } from './training-data.ts'
+
+trainingDataTests('the embedded engines', async () => ({}))
