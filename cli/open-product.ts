@@ -246,9 +246,9 @@ export async function openProduct(
       stallMs: config.stallSeconds * 1_000,
       countsFor: (release) => release === releases.plan().serving,
       checks: {
+        // A process that needs no towers starts none.
         release: async () => {
-          const towers = await releases.current()
-          if (answers) await towers.ready()
+          if (answers || embeds.length > 0) await (await releases.current()).ready()
         },
         ...(answers ? { index: assertFilled } : {}),
       },

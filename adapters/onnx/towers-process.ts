@@ -147,7 +147,7 @@ class ChildTowers implements TowersProcess {
     child.once('exit', (code, signal) => this.#ended(child, `ended by ${signal ?? `exit code ${code}`}`))
     child.once('error', (error) => this.#ended(child, `cannot be started: ${error.message}`))
     child.on('message', (message: FromChild) => this.#hear(message))
-    if (this.#options.background && child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
+    if (this.#options.background) giveWay(child)
     this.#send({ kind: 'open', manifest: this.manifest, directory: this.#directory })
   }
 
@@ -210,6 +210,14 @@ class ChildTowers implements TowersProcess {
         },
       )
     })
+  }
+}
+
+function giveWay({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW)
+  } catch (error) {
+    if ((error as { info?: { code?: string } }).info?.code !== 'ESRCH') throw error // it has just ended
   }
 }
 

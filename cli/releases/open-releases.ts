@@ -1,3 +1,11 @@
+/**
+ * The releases in use, as this process has them: towers of each in a process of its own, the stages that embed by each, and
+ * which of them answers a request.
+ *
+ *   [one answer]  a request has the towers of one release from its query vector to its index
+ *   [no gap]      a new plan counts once the towers that it lets answer are loaded here
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { TowersProcess } from '../../adapters/onnx/towers-process.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { InvalidRequestError } from '../../ports/errors.ts'
@@ -41,6 +49,7 @@ export interface ReleasesDeps extends FirstReleaseDeps {
 }
 
 const LOOK_EVERY_MS = 300
+const LOADED_WITHIN_MS = 10_000
 
 /** @throws InvalidRecordError 'unknown-release' | 'tampered-release', SetupError 'profile-mismatch': of what serves */
 export async function openReleases(deps: ReleasesDeps): Promise<Releases> {
@@ -62,11 +71,16 @@ export async function openReleases(deps: ReleasesDeps): Promise<Releases> {
   /** [no gap] */
   async function take(plan: ReleasePlan): Promise<void> {
     const towers = uses.answers || uses.embeds.length > 0 ? await openAll(plan) : []
-    if (uses.answers && followed !== undefined) {
-      await Promise.all(towers.filter(({ release }) => answering(plan).includes(release)).map((one) => one.ready()))
-    }
+    if (uses.answers && followed !== undefined) await untilLoaded(plan, towers)
     stages.follow(towers.map((one) => paced(one, () => isPrepared(one.release))))
     pool.keep(embedding(plan))
+  }
+
+  /** Those that new requests go to; one that does not load holds up no roll-back from it for ever. */
+  async function untilLoaded({ serving, trial }: ReleasePlan, towers: readonly TowersProcess[]): Promise<void> {
+    const asked = towers.filter(({ release }) => release === serving || release === trial?.release)
+    const loaded = Promise.allSettled(asked.map((one) => one.ready()))
+    await Promise.race([loaded, sleep(LOADED_WITHIN_MS, undefined, { ref: false })])
   }
 
   /** A bundle that is lost keeps what serves from nothing but itself. */

@@ -21,7 +21,7 @@ export async function probeRelease(
   release: string,
   check: (manifest: ReleaseManifest) => void,
 ): Promise<ReleaseManifest> {
-  const towers = await startTowers(store, release, { restarts: false })
+  const towers = await startTowers(store, release, { restarts: false, background: true })
   try {
     check(towers.manifest)
     await towers.ready()

@@ -272,9 +272,17 @@ const MAIN_INPUTS: Readonly<Record<string, string>> = {
 }
 
 function groupsOf({ index, catalogue, joins }: Backends): (stage: string) => Promise<string> {
+  let known = ''
+  // A catalogue that was wiped names it again in a moment.
+  const serving = async () => {
+    known = (await catalogue.releasePlan())?.serving ?? known
+    return known
+  }
   const generations: Readonly<Record<string, () => Promise<string>>> = {
     [indexEmbeddings.name]: () => projectionGeneration({ index, catalogue }),
     [materializeTriplets.name]: () => joins.generation(),
+    'embed-music': serving,
+    'embed-video': serving,
   }
   return async (stage) => groupOf(stage, (await generations[stage]?.()) ?? '')
 }

@@ -309,6 +309,8 @@ export function releaseTests(engines: string, settings: () => Promise<Record<str
 
     test('what cannot be asked for is refused by its code', async () => {
       await assert.rejects(api.rollOut('nobody'), { code: 'unknown-release' })
+      const withoutBody = await fetch(new URL('/v1/releases/nobody/roll-out', service.url), { method: 'POST' })
+      assert.equal(((await withoutBody.json()) as { code: string }).code, 'unknown-release')
       await assert.rejects(api.rollOut('fourth'), { code: 'already-serving' })
       await assert.rejects(api.rollOut('second', 1.5), { code: 'invalid-request' })
       await assert.rejects(api.removeRelease('third'), { code: 'release-in-use' })
