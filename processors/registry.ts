@@ -34,7 +34,14 @@ export const outside = {
   },
   reads: {
     gateway: ['recommendations.answered.v1'],
-    trainer: ['triplets.materialized.v1', 'feedback.recorded.v1'],
+    trainer: [
+      'triplets.materialized.v1',
+      'feedback.recorded.v1',
+      'uploads.received.v1',
+      'video.features.v1',
+      'music.features.v1',
+      'music.described.v1',
+    ],
     releases: ['models.released.v1'],
   },
 } as const
