@@ -45,10 +45,12 @@ export type RefusalCode =
   | 'no-better-than-chance'
   | 'worse-than-serving'
 
+export type NoteCode = 'nothing-serving' | 'serving-not-comparable' | 'too-few-pairs'
+
 export interface GateReason {
   /** A note refuses nothing. */
   readonly kind: 'refusal' | 'note'
-  readonly code: RefusalCode | 'nothing-serving' | 'serving-not-comparable'
+  readonly code: RefusalCode | NoteCode
   readonly message: string
 }
 
@@ -103,9 +105,7 @@ export async function gateRelease(input: GateInput): Promise<GateResult> {
 /** @returns a note where it cannot be measured. */
 async function measureServing(input: GateInput, pools: Pools): Promise<Measured | GateReason> {
   const { candidate, serving, evaluation, encoders, onProgress = () => {} } = input
-  const alone = (code: GateReason['code'], why: string): GateReason => {
-    return { kind: 'note', code, message: `${candidate.release} was judged by itself. ${why}` }
-  }
+  const alone = (code: NoteCode, why: string) => note(code, `${candidate.release} was judged by itself. ${why}`)
   if (serving === undefined) return alone('nothing-serving', 'No release serves.')
   const mismatch = mismatchOf(serving, encoders, evaluation)
   if (mismatch !== undefined) return alone('serving-not-comparable', mismatch)
@@ -122,6 +122,7 @@ function parityReasons(release: string, parity: Difference | undefined): GateRea
 
 function chanceReasons(release: string, { figures }: Measured, pools: Pools): GateReason[] {
   const size = pools[0]!.length
+  if (size <= 10) return [note('too-few-pairs', `Among ${size} tracks each is among the first 10: R@10 tells nothing.`)]
   const least = beyondChance(size, new Set(pools.flat()).size)
   return JUDGED.flatMap((ask) => {
     const found = figures[ask]
@@ -139,6 +140,10 @@ function servingReasons(release: string, { figures }: Measured, before: Measured
     const message = `${release} ${NAMED[ask]}: R@10 is ${told(now)}, where ${before.release} has ${told(then)}; it may be ${percent(margin)} lower.`
     return [refusal('worse-than-serving', message)]
   })
+}
+
+function note(code: NoteCode, message: string): GateReason {
+  return { kind: 'note', code, message }
 }
 
 function refusal(code: RefusalCode, message: string): GateReason {
@@ -214,9 +219,9 @@ function furthest(a: Float32Array, b: Float32Array): number {
   return most
 }
 
-/** What R@10 must reach: chance, 10 of N, and some standard errors of as many queries. At most 1. */
+/** What R@10 must reach: chance, 10 of N, and some standard errors of as many queries; at most 1. N is above 10. */
 function beyondChance(size: number, queries: number): number {
-  const chance = Math.min(1, 10 / size)
+  const chance = 10 / size
   return Math.min(1, chance + BEYOND_CHANCE * Math.sqrt((chance * (1 - chance)) / queries))
 }
 

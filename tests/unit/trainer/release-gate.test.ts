@@ -190,6 +190,11 @@ describe('the gate', () => {
     )
   })
 
+  test('says so where there are too few pairs for R@10 to tell anything', async () => {
+    const { passed, codes } = await gate(bad, good, { poolSize: 10 })
+    assert.deepEqual([passed, codes], [true, ['too-few-pairs']])
+  })
+
   test('has no set to draw larger pools from', async () => {
     await assert.rejects(gate(good, bad, { poolSize: COUNT + 1 }), { code: 'pool-too-large' })
   })
