@@ -7,7 +7,7 @@ import { openCatalogue } from '../../../adapters/embedded/catalogue.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import { openFileMediaStore } from '../../../adapters/media/file-media-store.ts'
 import { openBackends } from '../../../cli/backends.ts'
-import type { GatewayConfig } from '../../../gateway/deps.ts'
+import type { GatewayConfig, GatewayDeps } from '../../../gateway/deps.ts'
 import { buildGateway } from '../../../gateway/gateway.ts'
 import { createUploads } from '../../../gateway/uploads.ts'
 import type { Broker, Headers } from '../../../ports/broker.ts'
@@ -81,7 +81,12 @@ async function written<T>({ broker, codec }: { broker: Broker; codec: Codec }, t
   )
 }
 
-export async function openGateway(config: Partial<GatewayConfig> = {}, settings?: Record<string, string>) {
+/** @param further what only some gateways have, given the ports. */
+export async function openGateway(
+  config: Partial<GatewayConfig> = {},
+  settings?: Record<string, string>,
+  further: (ports: Ports) => Partial<GatewayDeps> = () => ({}),
+) {
   const ports = await openPorts(config.maxUploadBytes, settings)
   const registry = new Registry()
   let ids = 0
@@ -104,6 +109,7 @@ export async function openGateway(config: Partial<GatewayConfig> = {}, settings?
     logger: pino({ level: 'silent' }),
     registry,
     readiness: async () => ({ ready: true, checks: { broker: 'ok' } }),
+    ...further(ports),
   })
   ports.onClose(() => app.close())
   return { ...ports, app, registry }
