@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   adapters: ['schemas', 'ports', 'model'],
   services: ['ports', 'adapters'],
 }
-/** Vendor SDKs are named in adapters, and in the trainer's backend on graphs. */
+/** Vendor SDKs are named in adapters, and in the trainer's backends. */
 const vendors = [
   'lmdb',
   'usearch',
@@ -44,7 +44,7 @@ const rules: IForbiddenRuleType[] = [
   {
     name: 'vendors-in-adapters',
     severity: 'error',
-    from: { path: `^(${folders.join('|')})/`, pathNot: '^(adapters|tests|trainer/graph)/' },
+    from: { path: `^(${folders.join('|')})/`, pathNot: '^(adapters|tests|trainer/graph|trainer/tfjs)/' },
     to: { path: `node_modules/(${vendors.join('|')})/` },
   },
   ...Object.entries(allowed).map(
