@@ -1,44 +1,16 @@
 /** `cuestream train`: releases from pairs of video and music. The trainer is this process: no gateway and no stage trains. */
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
-import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
-import { CuestreamError, InvalidRequestError } from '../../ports/errors.ts'
-import type { Config } from '../../runtime/config.ts'
-import { BACKENDS, type BackendName, chooseBackend } from '../../trainer/backends.ts'
-import { createTrainerMetrics, type TrainerMetrics } from '../../trainer/metrics.ts'
-import type { TrainConfig } from '../../trainer/train-config.ts'
+import { InvalidRequestError } from '../../ports/errors.ts'
+import { BACKENDS } from '../../trainer/backends.ts'
 import type { OpenContext } from '../context.ts'
-import { openProfile } from '../evaluate/profile.ts'
-import { readTrainConfig } from '../evaluate/read-train-config.ts'
-import { dataPaths, repository } from '../paths.ts'
-import { progressBar, say } from '../terminal.ts'
-import { serveMetrics } from '../train/metrics-server.ts'
-import { encoderIdsOf, productTarget } from '../train/release-target.ts'
-import { nextTime, parseRhythm, type Rhythm } from '../train/rhythm.ts'
-import type { Outcome } from '../train/run-folder.ts'
-import { INTERRUPTED, Interrupted, untilInterrupted } from '../train/stopping.ts'
-import { trainRelease } from '../train/train-release.ts'
-import { type DataSource, folderSource } from '../train/training-data.ts'
-import { syncTraining, tripletSource, tripletsSince } from '../train-data.ts'
+import { parseRhythm } from '../train/rhythm.ts'
+import { INTERRUPTED, Interrupted } from '../train/stopping.ts'
+import { openTrainer, type TrainerOptions, trainAgainAndAgain } from '../train/trainer.ts'
 
-interface TrainOptions {
-  readonly pairs?: string
-  readonly validation?: string
-  readonly evaluation?: string
-  readonly recipe: string
+interface TrainOptions extends TrainerOptions {
   readonly out?: string
-  readonly seed?: number
-  readonly threads: number
-  readonly backend: BackendName
-  readonly release: boolean
-  readonly margin: number
   readonly every?: string
-  readonly checkpointEvery: number
-  readonly logEvery: number
-  readonly metricsPort?: number
 }
 
 export const trainCommand = (open: OpenContext) =>
@@ -63,10 +35,12 @@ export const trainCommand = (open: OpenContext) =>
     .option('--metrics-port <port>', 'serve metrics at http://127.0.0.1:<port>/metrics', wholeNumber)
     .action(async (options: TrainOptions) => {
       const { config, logger } = open({ logLevel: 'warn' })
+      check(options)
       const trainer = await openTrainer(options, config, logger)
       try {
-        if (options.every === undefined) endWith(await trainer.run(options.out))
-        else await trainAgainAndAgain(trainer, parseRhythm(options.every))
+        if (options.every !== undefined) await trainAgainAndAgain(trainer, parseRhythm(options.every))
+        const { state } = await trainer.run(options.out)
+        if (state === 'refused') process.exitCode = 1
       } catch (error) {
         if (!(error instanceof Interrupted)) throw error
         process.exitCode = INTERRUPTED
@@ -74,106 +48,6 @@ export const trainCommand = (open: OpenContext) =>
         await trainer.close()
       }
     })
-
-interface Trainer {
-  readonly config: Config
-  readonly logger: Logger
-  readonly signal: AbortSignal
-  readonly metrics: TrainerMetrics
-  run(out?: string): Promise<Outcome>
-  close(): Promise<void>
-}
-
-async function openTrainer(options: TrainOptions, config: Config, logger: Logger): Promise<Trainer> {
-  check(options)
-  const recipe = await readRecipe(options)
-  const { threads, margin } = options
-  const backend = await chooseBackend({ wanted: options.backend, threads })
-  say(backend.reason)
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const metrics = createTrainerMetrics(registry)
-  const server = options.metricsPort === undefined ? undefined : await serveMetrics(registry, options.metricsPort)
-  if (server !== undefined) say(`Metrics: ${server.url}`)
-  const profile = await openProfile(config)
-  const signal = untilInterrupted()
-  return {
-    config,
-    logger,
-    signal,
-    metrics,
-    async run(given) {
-      const out =
-        given ?? join(dataPaths(config.dataFolder).trainingRuns, new Date().toISOString().replaceAll(':', '-'))
-      try {
-        const outcome = await trainRelease({
-          config: recipe,
-          source: sourceOf(options, { config, logger, profile, signal }),
-          textEncoder: profile.textEncoder,
-          backend,
-          threads,
-          out,
-          everySteps: { checkpoint: options.checkpointEvery, log: options.logEvery },
-          target: options.release ? await productTarget(config, logger, profile) : undefined,
-          margin,
-          metrics,
-          signal,
-          now: Date.now,
-        })
-        metrics.run(outcome.state)
-        return outcome
-      } catch (error) {
-        if (error instanceof Interrupted) say(`Stopped. To go on: the same command with --out ${out}`)
-        else metrics.run('failed')
-        throw error
-      }
-    },
-    async close() {
-      await profile.dispose()
-      await server?.close()
-    },
-  }
-}
-
-/** What goes wrong with one run is told; the next may do better. */
-async function trainAgainAndAgain(trainer: Trainer, rhythm: Rhythm): Promise<never> {
-  const { config, logger, signal } = trainer
-  for (;;) {
-    const startedAt = Date.now()
-    try {
-      await trainer.run()
-    } catch (error) {
-      if (!(error instanceof CuestreamError)) throw error
-      say(`${error.code}: ${error.message}`)
-    }
-    await nextTime(rhythm, startedAt, {
-      now: Date.now,
-      signal,
-      async tripletsSince(since) {
-        await syncTraining(config, logger, { signal })
-        return tripletsSince(config, since)
-      },
-    })
-  }
-}
-
-function sourceOf(
-  { pairs, validation, evaluation }: TrainOptions,
-  { config, logger, profile, signal }: { config: Config; logger: Logger; profile: LoadedProfile; signal: AbortSignal },
-): DataSource {
-  if (pairs !== undefined) return folderSource({ pairs, validation, evaluation })
-  const { video, music } = encoderIdsOf(profile)
-  return async (context) => {
-    const bar = progressBar('Records of the topics', 0)
-    const onRecords = (done: number, of: number) => bar.update(done, '', of)
-    const source = tripletSource(config, logger, { encoders: { video, music }, signal, onRecords })
-    try {
-      return await source(context)
-    } finally {
-      bar.stop()
-    }
-  }
-}
 
 /** @throws InvalidRequestError 'bad-options' */
 function check({ pairs, validation, evaluation, every, out }: TrainOptions): void {
@@ -184,16 +58,6 @@ function check({ pairs, validation, evaluation, every, out }: TrainOptions): voi
   if (every === undefined) return
   if (out !== undefined) throw bad('--every makes a folder for each run: leave out --out.')
   if ('newTriplets' in parseRhythm(every) && pairs !== undefined) throw bad('No triplets come to --pairs: give a time.')
-}
-
-async function readRecipe({ recipe, seed }: TrainOptions): Promise<TrainConfig> {
-  const named = /^[a-z-]+$/.test(recipe)
-  const config = await readTrainConfig(named ? join(repository, 'trainer', 'configs', `${recipe}.json`) : recipe)
-  return { ...config, seed: seed ?? config.seed }
-}
-
-function endWith({ state }: Outcome): void {
-  if (state === 'refused') process.exitCode = 1
 }
 
 function wholeNumber(text: string): number {

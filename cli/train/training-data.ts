@@ -134,10 +134,12 @@ function described(
   { train, validation, evaluation }: Pick<TrainingData, 'train' | 'validation' | 'evaluation'>,
   encoders: ReleaseManifest['encoders'],
 ): string {
-  const own =
-    evaluation === validation ? 'which it was measured on, too' : `and was measured on ${evaluation.count} others`
+  const apart =
+    evaluation === validation
+      ? `${validation.count} other pairs stopped training, tuned a, and measured it`
+      : `${validation.count} other pairs stopped training and tuned a; ${evaluation.count} others measured it`
   return (
     `Trained on ${train.count} pairs of a video and its music, from files of the operator, with features of ` +
-    `${encoders.video.id} and ${encoders.music.id}. ${validation.count} other pairs stopped training and tuned a, ${own}.`
+    `${encoders.video.id} and ${encoders.music.id}. ${apart}.`
   )
 }
