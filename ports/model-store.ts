@@ -1,4 +1,7 @@
-/** ModelStore: bundles of released models. A bundle is immutable; its manifest names every file with its sha256. */
+/**
+ * ModelStore: bundles of released models. A bundle is immutable; its manifest names every file with its sha256.
+ * Where the store is a service, every call may throw OutageError 'model-store-unavailable' | SetupError 'model-store-refused'.
+ */
 import type { ReleaseManifest } from './release-manifest.ts'
 
 export interface ModelStore {

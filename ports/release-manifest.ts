@@ -1,7 +1,7 @@
 /** What a release says of itself; stored as manifest.json beside its files and announced in models.released.v1. */
 export interface ReleaseManifest {
   readonly release: string
-  /** 'zero-shot' or 'viml'. */
+  /** 'zero-shot', 'viml' (ViML and MT side by side), or one model alone, such as 'mvpt+' or 'mt'. */
   readonly model: string
   /** Width of the joint space. */
   readonly dims: number
