@@ -30,6 +30,7 @@ const vendors = [
   'redis',
   'redis-om',
   'aws4fetch',
+  '@tensorflow/[^/]+',
 ]
 
 const folders = [...Object.keys(allowed), 'cli']
