@@ -21,14 +21,13 @@ import { deadLetterCause, deadLetterName } from '../../runtime/dead-letter.ts'
 import { readPartition } from '../../runtime/read-partition.ts'
 import { groupOf } from '../../runtime/run-processor.ts'
 import { musicEmbedded, musicFeatures, videoEmbedded, videoFeatures } from '../../topics/topics.ts'
-import { catchUp, projectionGeneration } from '../projection.ts'
+import { projectionGeneration } from '../projection.ts'
 import { type LiveKey, livePartitions } from '../rebuild/live-rows.ts'
 
 export interface WholeDeps {
   readonly broker: Broker
   readonly catalogue: Catalogue
   readonly index: VectorIndex
-  readonly now: () => number
 }
 
 const LOOK_EVERY_MS = 250
@@ -80,27 +79,19 @@ export async function untilWhole(
   }
 }
 
-/** [read] */
-async function untilRead(
-  { broker, index, catalogue, now }: WholeDeps,
-  release: string,
-  goesOn: () => Promise<boolean>,
-) {
+/** [read] Where it ended is fixed at the look: a steady stream puts nothing off. */
+async function untilRead({ broker, index, catalogue }: WholeDeps, release: string, goesOn: () => Promise<boolean>) {
   const stores = { index, catalogue: catalogue.handle() }
-  const isCaughtUp = catchUp(now)
-  while (!isCaughtUp(await featureLags(broker, release))) {
-    if (!(await goesOn())) return false
-    await sleep(LOOK_EVERY_MS)
-  }
   const topics = sides.map(({ embedded }) => embedded)
   const projected = async () => broker.lag(groupOf(indexEmbeddings.name, await projectionGeneration(stores)), topics)
-  const ends = await projected()
-  for (;;) {
-    const reached = await projected()
-    if (reached.every(({ committedOffset }, i) => committedOffset >= ends[i]!.endOffset)) return true
-    if (!(await goesOn())) return false
-    await sleep(LOOK_EVERY_MS)
+  for (const lags of [() => featureLags(broker, release), projected]) {
+    const ends = await lags()
+    while (!(await lags()).every(({ committedOffset }, i) => committedOffset >= ends[i]!.endOffset)) {
+      if (!(await goesOn())) return false
+      await sleep(LOOK_EVERY_MS)
+    }
   }
+  return true
 }
 
 async function featureLags(broker: Broker, release: string) {

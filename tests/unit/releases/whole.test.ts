@@ -67,7 +67,7 @@ describe('a release that is being prepared', () => {
     await read(groupOf('embed-video', release), [videoFeatures])
     await read('index-embeddings', [musicEmbedded, videoEmbedded])
   }
-  const deps = () => ({ broker, catalogue, index, now: Date.now })
+  const deps = () => ({ broker, catalogue, index })
   const whole = (goesOn = async () => true) => untilWhole(deps(), { release, serving: 'serving', since: SINCE }, goesOn)
   const isIncomplete = (names: RegExp) => (error: unknown) =>
     error instanceof SetupError && error.code === 'roll-out-incomplete' && names.test(error.message)
