@@ -25,6 +25,9 @@ export function epochBatches(count: number, size: number, random: () => number):
   return Array.from({ length: Math.floor(count / width) }, (_, i) => order.slice(i * width, (i + 1) * width))
 }
 
+/** A training graph is made for each shape of batch (graph/graph-backend.ts): this keeps them few. */
+const PADDED_TO = 8
+
 /** What a training step is fed: sequences with their masks, words or x_NULL, and what belongs together. */
 export function trainingInputs(pairs: Pairs, chosen: readonly number[], draw: BatchDraw): Map<string, Values> {
   const { rows, columns } = targetsOf(
@@ -36,6 +39,7 @@ export function trainingInputs(pairs: Pairs, chosen: readonly number[], draw: Ba
   const window = {
     most,
     places: Float32Array.from(chosen, () => (most === Number.POSITIVE_INFINITY ? 0 : draw.random())),
+    paddedTo: PADDED_TO,
   }
   const textOf = (pair: number) => {
     if (pairs.texts === undefined || draw.random() < draw.textDropout) return undefined
@@ -53,6 +57,8 @@ export interface SegmentWindow {
   readonly most: number
   /** 0 … 1 of each chosen pair: where between its first and its last window. The first if absent. */
   readonly places?: Float32Array | undefined
+  /** The batch is padded to a multiple of so many segments; to the longest sequence if absent. */
+  readonly paddedTo?: number | undefined
 }
 
 /**
@@ -82,12 +88,12 @@ export function featureInputs(
   }
 }
 
-/** (B, S, dims) and (B, S), S being the longest of the batch. */
+/** (B, S, dims) and (B, S), S being the longest of the batch, or somewhat more. */
 function padded(
   name: string,
   sequences: RaggedSequences,
   chosen: readonly number[],
-  { most, places }: SegmentWindow,
+  { most, places, paddedTo }: SegmentWindow,
 ): [string, Values][] {
   const { dims } = sequences
   const rows = chosen.map((pair, i) => {
@@ -97,7 +103,11 @@ function padded(
     const start = Math.floor((places?.[i] ?? 0) * (left + 1))
     return row.subarray(start * dims, (start + most) * dims)
   })
-  const segments = Math.max(...rows.map(({ length }) => length / dims))
+  const longest = Math.max(...rows.map(({ length }) => length / dims))
+  const segments = Math.min(
+    most,
+    paddedTo === undefined || longest === 1 ? longest : Math.ceil(longest / paddedTo) * paddedTo,
+  )
   const features = new Float32Array(chosen.length * segments * dims)
   const mask = new Float32Array(chosen.length * segments)
   for (const [i, row] of rows.entries()) {

@@ -9,6 +9,7 @@ import type { Config } from '../../runtime/config.ts'
 import { openModelStore } from '../backends.ts'
 import { rollOut } from '../commands/releases.ts'
 import { withService } from '../service.ts'
+import { Interrupted } from './stopping.ts'
 
 export interface ReleaseTarget {
   readonly modelStore: ModelStore
@@ -21,7 +22,7 @@ export interface ReleaseTarget {
 export interface ServingProduct {
   /** The release that answers. */
   readonly serving: string
-  /** Until it serves. @throws SetupError when it does not come to that */
+  /** Until it serves. @throws Interrupted where a signal cancelled it | SetupError with the code of what it failed by */
   rollOut(release: string): Promise<void>
 }
 
@@ -43,7 +44,10 @@ export async function productTarget(config: Config, logger: Logger, profile: Loa
       withService(config, logger, async (api) =>
         work({
           serving: (await api.releases()).serving,
-          rollOut: (release) => rollOut(api, release),
+          async rollOut(release) {
+            await rollOut(api, release)
+            if ((await api.releases()).serving !== release) throw new Interrupted()
+          },
         }),
       ),
   }

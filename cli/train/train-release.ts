@@ -76,13 +76,14 @@ export async function trainRelease(options: TrainReleaseOptions): Promise<Outcom
   })
 }
 
-async function loadData({ source, textEncoder }: TrainReleaseOptions, run: RunFolder): Promise<TrainingData> {
+async function loadData({ source, textEncoder, signal }: TrainReleaseOptions, run: RunFolder): Promise<TrainingData> {
   let bar: ReturnType<typeof progressBar> | undefined
   try {
     return await source({
       textEncoder,
       cacheFolder: join(run.path, 'texts'),
       onTexts(done, of) {
+        signal.throwIfAborted()
         bar ??= progressBar('Texts encoded', of)
         bar.update(done, '', of)
       },

@@ -52,6 +52,7 @@ export async function openTrainer(options: TrainerOptions, config: Config, logge
   say(backend.reason)
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`) // gauges
   const metrics = createTrainerMetrics(registry)
   const server = options.metricsPort === undefined ? undefined : await serveMetrics(registry, options.metricsPort)
   if (server !== undefined) say(`Metrics: ${server.url}`)

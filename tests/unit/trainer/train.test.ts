@@ -116,6 +116,19 @@ describe('training', () => {
     assert.deepEqual([...featureInputs(pairs, [0, 1, 2], () => undefined).get('music')!.shape], [3, 5, 1])
   })
 
+  test('lengths that differ from batch to batch give few shapes, so few graphs', () => {
+    const shapes = new Set<number>()
+    for (let length = 1; length <= 40; length++) {
+      const sequences = { dims: 1, offsets: Uint32Array.of(0, length), values: new Float32Array(length) }
+      const pairs = { ...randomPairs(7, 1), video: sequences, music: sequences }
+      const given = trainingInputs(pairs, [0], { textDropout: 0, mostSegments: 30, random: seededRandom(1) })
+      shapes.add(given.get('video')!.shape[1]!)
+      const counted = given.get('video.mask')!.values.reduce((sum, value) => sum + value, 0)
+      assert.equal(counted, Math.min(length, 30), `of ${length} segments`)
+    }
+    assert.deepEqual([...shapes], [1, 8, 16, 24, 30])
+  })
+
   test('it stops once no epoch was better for as long as it has patience', async () => {
     const scores = [1, 3, 2, 2.5, 1, 9]
     const config = parseTrainConfig({ ...BY_HEART, encoder: RESIDUAL_MLP, epochs: 6, patience: 3 })
