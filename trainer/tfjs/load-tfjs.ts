@@ -12,13 +12,15 @@ export type TfjsKind = (typeof TFJS_KINDS)[number]
 export interface LoadOptions {
   /** Inside an operation; the environment's own TF_NUM_INTRAOP_THREADS comes first. */
   readonly threads: number
+  /** Whether tfjs-node-gpu without a GPU is refused; it would run on the CPU. True if absent. */
+  readonly needsGpu?: boolean
   readonly nodeVersion?: string
   readonly require?: (name: string) => unknown
 }
 
 /** @throws SetupError 'no-tfjs' with the reason and the way out. */
 export async function loadTfjs(kind: TfjsKind, options: LoadOptions): Promise<Tf> {
-  const { threads, nodeVersion = process.versions.node, require = installed } = options
+  const { threads, needsGpu = true, nodeVersion = process.versions.node, require = installed } = options
   if (kind === 'tfjs-wasm') return loadWasm(require)
   if (Number(nodeVersion.split('.')[0]) >= FIRST_NODE_WITHOUT_UTIL_IS) {
     throw refused(
@@ -31,7 +33,7 @@ export async function loadTfjs(kind: TfjsKind, options: LoadOptions): Promise<Tf
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2'
   const tf = attempt(kind, require, [`@tensorflow/${kind}`], `Run ${commandFor(kind)}`)
   await tf.ready()
-  if (kind === 'tfjs-node-gpu' && !(tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice) {
+  if (kind === 'tfjs-node-gpu' && needsGpu && !seesGpu(tf)) {
     throw refused(
       kind,
       'was loaded but sees no GPU',
@@ -39,6 +41,10 @@ export async function loadTfjs(kind: TfjsKind, options: LoadOptions): Promise<Tf
     )
   }
   return tf
+}
+
+export function seesGpu(tf: Tf): boolean {
+  return (tf.backend() as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true
 }
 
 /** util.isNullOrUndefined and its like. */

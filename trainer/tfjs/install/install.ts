@@ -15,7 +15,7 @@ import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SetupError } from '../../../ports/errors.ts'
-import { loadTfjs } from '../load-tfjs.ts'
+import { loadTfjs, seesGpu } from '../load-tfjs.ts'
 
 const HERE = import.meta.dirname
 const MODULES = join(HERE, 'node_modules')
@@ -27,14 +27,25 @@ const NAPI = 8
 const { values } = parseArgs({ options: { gpu: { type: 'boolean', default: false } } })
 const kind = values.gpu ? 'tfjs-node-gpu' : 'tfjs-node'
 
-if (process.platform !== 'linux' || process.arch !== 'x64') {
-  throw new SetupError('no-tfjs', `${kind} is built for Linux on x86-64 here, not ${process.platform} ${process.arch}.`)
+try {
+  await install()
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exitCode = 2
 }
-run('npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit'])
-downloadWheels(values.gpu ? 'libtensorflow-gpu.txt' : 'libtensorflow-cpu.txt')
-build(join(MODULES, '@tensorflow', kind))
-rmSync(WHEELS, { recursive: true })
-await tryOut()
+
+async function install(): Promise<void> {
+  const { platform, arch } = process
+  if (platform !== 'linux' || arch !== 'x64') {
+    throw new SetupError('no-tfjs', `${kind} is built on Linux on x86-64 alone, and this is ${platform} on ${arch}.`)
+  }
+  run('npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit'])
+  downloadWheels(values.gpu ? 'libtensorflow-gpu.txt' : 'libtensorflow-cpu.txt')
+  build(join(MODULES, '@tensorflow', kind))
+  rmSync(WHEELS, { recursive: true })
+  await tryOut()
+}
 
 /** Unpacked, all into one folder: tensorflow/ and, for GPUs, nvidia/. */
 function downloadWheels(list: string): void {
@@ -85,11 +96,13 @@ function build(folder: string): void {
   ])
 }
 
+/** Without a GPU too: an image for machines that have one is built on others. */
 async function tryOut(): Promise<void> {
-  const tf = await loadTfjs(kind, { threads: 1 })
+  const tf = await loadTfjs(kind, { threads: 1, needsGpu: false })
   const product = tf.matMul(tf.ones([2, 3]), tf.ones([3, 2]))
   if ((await product.data()).some((value) => value !== 3)) throw new SetupError('no-tfjs', `${kind} computes wrongly.`)
-  process.stdout.write(`${kind} is installed and computes.\n`)
+  const where = seesGpu(tf) ? 'on a GPU' : `on the CPU${values.gpu ? ', for it sees no GPU here' : ''}`
+  process.stdout.write(`${kind} is installed and computes ${where}.\n`)
 }
 
 /** @throws SetupError with what was run. */
