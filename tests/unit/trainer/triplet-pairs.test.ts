@@ -196,5 +196,19 @@ describe('pairs of triplets', () => {
       const alone = splitTriplets({ ...read, pairs: { ...read.pairs, count: read.soundtracks } }, 0.4)
       assert.deepEqual(evaluation.videoIds, alone.evaluation.videoIds, 'feedback changes nothing of what is evaluated')
     })
+
+    test('hold out the silent videos of an artist whose others are held out', async () => {
+      const ids = Array.from({ length: 20 }, (_, i) => `${i}`)
+      const read = await pairs(
+        ...ids.flatMap((id) => video(`v${id}`, { artist: id })),
+        ...ids.flatMap((id) => [upload(`silent-${id}`, { artist: id }), ...analysed(`silent-${id}`, 'video')]),
+        ...[...track('t'), ...ids.map((id) => feedback(`silent-${id}`, 't', 'chosen'))],
+      )
+      const { train, validation, evaluation, withheld } = splitTriplets(read, 0.5)
+      const heldOut = [...validation.artists, ...evaluation.artists]
+      assert.ok(heldOut.length > 3 && heldOut.length < 17, `${heldOut.length} artists are held out`)
+      assert.equal(withheld, heldOut.length)
+      for (const artist of heldOut) assert.ok(!train.videoIds.includes(`silent-${artist}`), `${artist} leaks`)
+    })
   })
 })
