@@ -1,6 +1,7 @@
 /**
  * A process that performs runs for another (run-pool.ts): it is given the data once, then one run after the other, and
- * answers with epochs and results. It ends when its parent does.
+ * answers with epochs and results. It ends when its parent does; while it fits the linear baseline, which is one long
+ * computation, after that.
  */
 import { CuestreamError } from '../../ports/errors.ts'
 import type { EpochReport } from '../train.ts'
