@@ -78,6 +78,17 @@ describe('an experiment', () => {
     assert.notDeepEqual(bySeed[0]!.figures, figures)
   })
 
+  test('asked by video alone, a model is given what it is given where there are no words', async () => {
+    const { texts, ...rest } = data.test
+    const silent = { ...rest, texts: { ...texts!, rows: new Uint32Array(rest.count) } }
+    const validate = async () => 1
+    const trained = await train({ config: { ...recipe, textDropout: 0.5 }, pairs: data.training, threads: 1, validate })
+    const { queries } = await modelVectors(trained, data.test, { threads: 1 })
+    const { queries: without } = await modelVectors(trained, silent, { threads: 1 })
+    assert.deepEqual(queries.get('video'), without.get('video+text'))
+    assert.notDeepEqual(queries.get('video+text'), without.get('video+text'))
+  })
+
   test('other pairs or another recipe are other runs', async () => {
     const tables = tablesOf(['temperature'], true)
     const other = { ...data, training: tinyPairs(64, 4) }
