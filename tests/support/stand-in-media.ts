@@ -18,13 +18,13 @@ export interface StandInMedia {
 }
 
 const MARK = 'stand-in-media '
-const PICTURE_BYTES = 224 * 224 * 3
+export const PICTURE_BYTES = 224 * 224 * 3
 
 export function standInMedia(media: StandInMedia): Buffer {
   return Buffer.from(`${MARK}${JSON.stringify(media)}`)
 }
 
-async function read(path: string): Promise<StandInMedia> {
+export async function readStandIn(path: string): Promise<StandInMedia> {
   const text = await readFile(path, 'utf8')
   if (!text.startsWith(MARK)) throw new InvalidRecordError('media-format', 'This is no medium that can be decoded')
   const media = JSON.parse(text.slice(MARK.length)) as StandInMedia
@@ -34,14 +34,14 @@ async function read(path: string): Promise<StandInMedia> {
 
 export const standInDecoder: MediaDecoder = {
   async probe(path) {
-    const { kind, seconds } = await read(path)
+    const { kind, seconds } = await readStandIn(path)
     const audio = { codec: 'stand-in', sampleRateHz: 16_000, channels: 1 }
     const video = kind === 'video' ? { codec: 'stand-in', width: 224, height: 224 } : undefined
     return { durationSeconds: seconds, container: 'stand-in', video, audio }
   },
 
   async *frames(path, { framesPerSecond, framesPerBatch }) {
-    const { kind, seconds, seed } = await read(path)
+    const { kind, seconds, seed } = await readStandIn(path)
     if (kind !== 'video') throw new InvalidRecordError('media-no-video', 'There are no pictures in this medium')
     const random = seededRandom(seed)
     const frames = Math.ceil(seconds * framesPerSecond)
@@ -54,7 +54,7 @@ export const standInDecoder: MediaDecoder = {
   },
 
   async *samples(path, { sampleRateHz, samplesPerChunk }) {
-    const { seconds, silent, seed } = await read(path)
+    const { seconds, silent, seed } = await readStandIn(path)
     const random = seededRandom(seed)
     const step = 2 * Math.PI * ((110 + 440 * random()) / sampleRateHz)
     for (let at = 0; at < seconds * sampleRateHz; at += samplesPerChunk) {

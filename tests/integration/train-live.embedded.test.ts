@@ -1,0 +1,3 @@
+import { trainLiveTests } from './train-live.ts'
+
+trainLiveTests('the embedded engines', async () => ({}))
