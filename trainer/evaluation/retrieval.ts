@@ -114,14 +114,8 @@ export function figuresOf(pools: readonly PoolRanks[], weightOf?: ArrayLike<numb
   const recall = { 1: 0, 5: 0, 10: 0 }
   let medianRank = 0
   let counted = 0
-  for (const { queries, ranks } of pools) {
-    const byRank = new Float64Array(ranks.reduce((most, rank) => Math.max(most, rank), 10) + 1)
-    let total = 0
-    for (const [place, rank] of ranks.entries()) {
-      const weight = weightOf === undefined ? 1 : weightOf[queries[place]!]!
-      byRank[rank]! += weight
-      total += weight
-    }
+  for (const pool of pools) {
+    const { byRank, total } = countsOf(pool, weightOf)
     if (total === 0) continue
     counted++
     for (const k of RECALL_AT) recall[k] += byRank.subarray(0, k + 1).reduce((sum, value) => sum + value, 0) / total
@@ -135,31 +129,42 @@ export function figuresOf(pools: readonly PoolRanks[], weightOf?: ArrayLike<numb
 export function recallCurve(pools: readonly PoolRanks[], most: number, weightOf?: ArrayLike<number>): number[] {
   const curve = new Array<number>(most).fill(0)
   let counted = 0
-  for (const { queries, ranks } of pools) {
-    const byRank = new Float64Array(most + 1)
-    let total = 0
-    for (const [place, rank] of ranks.entries()) {
-      const weight = weightOf === undefined ? 1 : weightOf[queries[place]!]!
-      if (rank <= most) byRank[rank]! += weight
-      total += weight
-    }
+  for (const pool of pools) {
+    const { byRank, total } = countsOf(pool, weightOf)
     if (total === 0) continue
     counted++
     for (let k = 1, found = 0; k <= most; k++) {
-      found += byRank[k]!
+      found += byRank[k] ?? 0
       curve[k - 1]! += found / total
     }
   }
   return curve.map((sum) => sum / counted)
 }
 
+/** Queries by their rank, weighed: the bootstrap asks for it some ten thousand times. */
+function countsOf(
+  { queries, ranks }: PoolRanks,
+  weightOf?: ArrayLike<number>,
+): { byRank: Float64Array; total: number } {
+  let most: number = RECALL_AT.at(-1)!
+  for (let place = 0; place < ranks.length; place++) most = Math.max(most, ranks[place]!)
+  const byRank = new Float64Array(most + 1)
+  let total = 0
+  for (let place = 0; place < ranks.length; place++) {
+    const weight = weightOf === undefined ? 1 : weightOf[queries[place]!]!
+    byRank[ranks[place]!]! += weight
+    total += weight
+  }
+  return { byRank, total }
+}
+
 /** Mean of the two in the middle where the count is even. */
 function medianOf(byRank: Float64Array, total: number): number {
   let below = 0
   let lower: number | undefined
-  for (const [rank, count] of byRank.entries()) {
-    below += count
-    if (count > 0 && lower === undefined && below >= total / 2) lower = rank
+  for (let rank = 0; rank < byRank.length; rank++) {
+    below += byRank[rank]!
+    if (lower === undefined && below > 0 && below >= total / 2) lower = rank
     if (below > total / 2) return (lower! + rank) / 2
   }
   return lower!

@@ -122,11 +122,12 @@ test('examples are drawn among queries with words, and tell where words moved th
       [11, 1, 12],
       [10, 2, 11],
       [9, 3, 10],
+      [8, 4, 9],
     ],
   )
   assert.deepEqual(
     hurt.map(({ pair }) => pair),
-    [0, 1, 2],
+    [0, 1, 2, 3],
   )
   assert.deepEqual(
     helped[0]!.withWords.top.map(({ pair, right }) => [pair, right]),

@@ -27,7 +27,7 @@ export interface Examples {
 }
 
 const DRAWN = 6
-const EXTREME = 3
+const EXTREME = 4
 const TOP = 5
 
 /** All tracks of the pairs are ranked. Queries without words are left out. */

@@ -1,5 +1,6 @@
 /** The catalogue in two dimensions: tracks as points, some queries with lines to their own tracks. */
 import { scaleLinear } from 'd3-scale'
+import { seededRandom, shuffled } from '../../../model/random.ts'
 import type { Pairs } from '../../data/pairs.ts'
 import type { PairVectors } from '../model-scores.ts'
 import { wordsOf } from './examples.ts'
@@ -8,7 +9,9 @@ import { principalPlane } from './principal-components.ts'
 
 const SIZE = 640
 const EDGE = 14
-/** Colours of the commonest words; what has none of them is in the last one. */
+/** More cannot be told apart. */
+const MOST_POINTS = 3_000
+/** Colours of the commonest words, a track having that of its rarest among them; what has none has the last one. */
 const COLOURS = [0, 1, 2, 3, 4, 6]
 const NO_COLOUR = 5
 
@@ -21,22 +24,24 @@ export function catalogueMap(
 ): Markup {
   const plane = principalPlane(tracks, dims)
   const at = (rows: Float32Array, pair: number) => plane.place(rows.subarray(pair * dims, (pair + 1) * dims))
-  const points = Array.from({ length: pairs.count }, (_, pair) => at(tracks, pair))
-  const asking = queries.map((pair) => ({ pair, from: at(asked.get(ask)!, pair), to: points[pair]! }))
-  const all = [...points, ...asking.map(({ from }) => from)]
-  const side = (axis: 0 | 1) => all.reduce((most, point) => Math.max(most, Math.abs(point[axis])), 1e-9)
-  const x = scaleLinear([-side(0), side(0)], [EDGE, SIZE - EDGE])
-  const y = scaleLinear([-side(1), side(1)], [SIZE - EDGE, EDGE])
+  const everyone = Array.from({ length: pairs.count }, (_, pair) => pair)
+  const some = shuffled(everyone, seededRandom('map')).slice(0, MOST_POINTS)
+  const points = [...new Set([...some, ...queries])].map((pair) => ({ pair, point: at(tracks, pair) }))
+  const asking = queries.map((pair) => ({ pair, from: at(asked.get(ask)!, pair), to: at(tracks, pair) }))
+  const all = [...points.map(({ point }) => point), ...asking.map(({ from }) => from)]
+  const ends = (axis: 0 | 1) => [Math.min(...all.map((at) => at[axis])), Math.max(...all.map((at) => at[axis]))]
+  const x = scaleLinear(ends(0), [EDGE, SIZE - EDGE])
+  const y = scaleLinear(ends(1), [SIZE - EDGE, EDGE])
   const place = (point: readonly [number, number]) => [x(point[0]).toFixed(1), y(point[1]).toFixed(1)] as const
 
   const common = commonWords(pairs)
   const colourOf = (pair: number) => {
     const words = wordsOf(pairs, pair).split(', ')
-    const found = common.findIndex((word) => words.includes(word))
+    const found = common.findLastIndex((word) => words.includes(word))
     return found < 0 ? NO_COLOUR : COLOURS[found]!
   }
   const noteOf = (pair: number) => `${pairs.trackIds[pair]} · ${wordsOf(pairs, pair) || 'no words'}`
-  const drawn = points.map((point, pair) => {
+  const drawn = points.map(({ pair, point }) => {
     const [cx, cy] = place(point)
     return html`<circle class="point c${colourOf(pair)}" cx="${cx}" cy="${cy}" r="4" data-note="${noteOf(pair)}"><title>${noteOf(pair)}</title></circle>`
   })
@@ -50,7 +55,7 @@ export function catalogueMap(
     ([word, colour]) =>
       html`<li><svg class="dot" viewBox="0 0 10 10"><circle class="mark c${colour}" cx="5" cy="5" r="5"/></svg>${word}</li>`,
   )
-  return html`<figure class="map"><figcaption>${pairs.count} tracks in the joint space of ViML; the plane shows ${Math.round(100 * plane.share)} % of the variance. Squares are queries, with lines to their own tracks.</figcaption><svg viewBox="0 0 ${SIZE} ${SIZE}" role="img" aria-label="Map of the catalogue">${drawn}${lines}</svg><p class="readout" aria-live="polite">Point at a track to read its id and words.</p><ul class="legend">${legend}</ul></figure>`
+  return html`<figure class="map"><figcaption>${points.length} of ${pairs.count} tracks in the joint space of ViML; the plane shows ${Math.round(100 * plane.share)} % of the variance. Squares are queries, with lines to their own tracks.</figcaption><svg viewBox="0 0 ${SIZE} ${SIZE}" role="img" aria-label="Map of the catalogue">${drawn}${lines}</svg><p class="readout" aria-live="polite">Point at a track to read its id and words.</p><ul class="legend">${legend}</ul></figure>`
 }
 
 /** @returns the words that most of the pairs have, commonest first. */

@@ -49,6 +49,7 @@ tbody tr:last-child>*{border-bottom:0}
 thead th{color:var(--soft);font-weight:500;vertical-align:bottom}
 th:first-child{text-align:left;position:sticky;left:0;background:var(--card)}
 tbody th{font-weight:500}
+.map{max-width:52rem}
 .map .point{fill:var(--c);opacity:.75}
 .map .query{fill:var(--card);stroke:var(--ink);stroke-width:1.6}
 .map .tie{stroke:var(--ink);stroke-width:1;opacity:.55}
