@@ -101,7 +101,9 @@ function aboutLines(
     test === undefined
       ? `${counts}, which are measured too: they stopped training and tuned a, which flatters.`
       : `${counts}, ${test.count} test pairs, which are measured and had no say in anything.`,
-    training.texts === undefined ? 'The pairs have no words.' : `Words are encoded by ${words}.`,
+    training.texts === undefined
+      ? 'The pairs have no words.'
+      : `Words are those of the pairs, encoded by ${words}. Not run: data2text, which needs tags by category, and prompt2text, which needs a text generator.`,
     `${runs} runs, ${kept} of them kept from before: ${(cpuSeconds / 60).toFixed(1)} minutes of CPU time in all, ${minutes.toFixed(1)} minutes this time.`,
   ]
   if (leftOut.length > 0)
