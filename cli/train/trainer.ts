@@ -10,7 +10,7 @@ import { createTrainerMetrics } from '../../trainer/metrics.ts'
 import type { TrainConfig } from '../../trainer/train-config.ts'
 import { openProfile } from '../evaluate/profile.ts'
 import { readTrainConfig } from '../evaluate/read-train-config.ts'
-import { dataPaths, repository } from '../paths.ts'
+import { dataPaths } from '../paths.ts'
 import { progressBar, say } from '../terminal.ts'
 import { syncTraining, tripletSource, tripletsSince } from '../train-data.ts'
 import { serveMetrics } from './metrics-server.ts'
@@ -136,7 +136,6 @@ function sourceOf(
 }
 
 async function readRecipe({ recipe, seed }: TrainerOptions): Promise<TrainConfig> {
-  const named = /^[a-z-]+$/.test(recipe)
-  const config = await readTrainConfig(named ? join(repository, 'trainer', 'configs', `${recipe}.json`) : recipe)
+  const config = await readTrainConfig(recipe)
   return { ...config, seed: seed ?? config.seed }
 }
