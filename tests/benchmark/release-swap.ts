@@ -23,8 +23,8 @@ import { openRecommendationClient } from '../../gateway/request-reply.ts'
 import { packFloats } from '../../model/features.ts'
 import { seededRandom } from '../../model/random.ts'
 import { loadConfig } from '../../runtime/config.ts'
-import type { RecommendationRequested } from '../../schemas/types.ts'
 import { musicFeatures } from '../../topics/topics.ts'
+import { query } from '../support/query.ts'
 import { publishRelease } from '../support/second-release.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { openLoop, poissonArrivals, quantile, readOptions, report } from './measure.ts'
@@ -108,20 +108,8 @@ const noAnswers = (): Answers => ({ latencies: [], byRelease: new Map(), failure
 const count = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
 
 async function ask(i: number): Promise<string> {
-  const query: RecommendationRequested = {
-    requestId: randomUUID(),
-    videoId: null,
-    text: `benchmark words number ${i % 50}`,
-    excludeText: null,
-    likeTrackId: null,
-    weights: { text: 1, video: 1 },
-    filters: [],
-    limit: 10,
-    cursor: null,
-    explain: false,
-    requestedAt: Date.now(),
-  }
-  const { release, error } = await client.request(query, DEADLINE_MS)
+  const words = `benchmark words number ${i % 50}`
+  const { release, error } = await client.request(query({ text: words }), DEADLINE_MS)
   if (release === null) throw new Error(error?.code ?? 'no release')
   return release
 }

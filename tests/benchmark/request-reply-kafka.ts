@@ -19,7 +19,7 @@ import { halfBytes } from '../../adapters/redis/vector-index-vector.ts'
 import { openRecommendationClient } from '../../gateway/request-reply.ts'
 import { seededRandom } from '../../model/random.ts'
 import { unit } from '../../model/vector.ts'
-import type { RecommendationRequested } from '../../schemas/types.ts'
+import { query } from '../support/query.ts'
 import { closedLoop, median, openLoopMs, poissonArrivals, quantile, readOptions, report } from './measure.ts'
 import { openServiceProduct } from './service-product.ts'
 
@@ -69,7 +69,7 @@ try {
   const sides = {
     direct: (i: number) =>
       redis.call('FT.SEARCH', index, knn, 'PARAMS', '2', 'vector', vectors[i % QUERIES]!, ...shape),
-    product: (i: number) => client.request(query(i), DEADLINE_MS),
+    product: (i: number) => client.request(asked(i), DEADLINE_MS),
   }
   for (const work of Object.values(sides)) await closedLoop({ width: 16, seconds: WARM_SECONDS, work })
 
@@ -135,18 +135,4 @@ async function indexName(): Promise<string> {
   throw new Error('The index of the music is not there')
 }
 
-function query(i: number): RecommendationRequested {
-  return {
-    requestId: randomUUID(),
-    videoId: null,
-    text: `benchmark words number ${i % QUERIES}`,
-    excludeText: null,
-    likeTrackId: null,
-    weights: { text: 1, video: 1 },
-    filters: [],
-    limit: LIMIT,
-    cursor: null,
-    explain: false,
-    requestedAt: Date.now(),
-  }
-}
+const asked = (i: number) => query({ text: `benchmark words number ${i % QUERIES}`, limit: LIMIT })

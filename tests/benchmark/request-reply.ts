@@ -19,8 +19,8 @@ import { openRecommendationClient } from '../../gateway/request-reply.ts'
 import { seededRandom } from '../../model/random.ts'
 import { unit } from '../../model/vector.ts'
 import { loadConfig } from '../../runtime/config.ts'
-import type { RecommendationRequested } from '../../schemas/types.ts'
 import { musicFeatures } from '../../topics/topics.ts'
+import { query } from '../support/query.ts'
 
 const TRACKS = 10_000
 const REQUESTS = 1_000
@@ -56,24 +56,12 @@ try {
       Array.from({ length: 500 }, (_, j) => row(i + j)),
     )
 
-  const query = (i: number): RecommendationRequested => ({
-    requestId: randomUUID(),
-    videoId: null,
-    text: `benchmark words number ${i % 50}`,
-    excludeText: null,
-    likeTrackId: null,
-    weights: { text: 1, video: 1 },
-    filters: [],
-    limit: 10,
-    cursor: null,
-    explain: false,
-    requestedAt: Date.now(),
-  })
+  const asked = (i: number) => query({ text: `benchmark words number ${i % 50}` })
   const vectors = Array.from({ length: 50 }, (_, i) => row(-1 - i).vector)
   const direct = await measure((i) => product.index.search(name, vectors[i % 50]!, 10), 1)
-  const single = await measure((i) => client.request(query(i), 10_000), 1)
-  const beside = await besideWrites(() => measure((i) => client.request(query(i), 10_000), 1))
-  const busy = await measure((i) => client.request(query(i), 10_000), 16)
+  const single = await measure((i) => client.request(asked(i), 10_000), 1)
+  const beside = await besideWrites(() => measure((i) => client.request(asked(i), 10_000), 1))
+  const busy = await measure((i) => client.request(asked(i), 10_000), 16)
   const rows = [
     ['', 'p50 ms', 'p99 ms', 'p99 over direct, ms', 'requests/s'],
     line('index search alone', direct, direct),

@@ -21,6 +21,7 @@ import { loadConfig } from '../../runtime/config.ts'
 import type { RecommendationRequested } from '../../schemas/types.ts'
 import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded } from '../../topics/topics.ts'
+import { query } from '../support/query.ts'
 import { publishRelease } from '../support/second-release.ts'
 import { standInDecoder, standInMedia } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
@@ -90,21 +91,8 @@ export function releaseTests(engines: string, settings: () => Promise<Record<str
           (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
         WITHIN_MS,
       )
-    const query = (over: Partial<RecommendationRequested> = {}): RecommendationRequested => ({
-      requestId: randomUUID(),
-      videoId: null,
-      text: 'calm guitar',
-      excludeText: null,
-      likeTrackId: null,
-      weights: { text: 1, video: 1 },
-      filters: [],
-      limit: 5,
-      cursor: null,
-      explain: false,
-      requestedAt: Date.now(),
-      ...over,
-    })
-    const ask = (over: Partial<RecommendationRequested> = {}) => client.request(query(over), 20_000)
+    const ask = (over: Partial<RecommendationRequested> = {}) =>
+      client.request(query({ text: 'calm guitar', limit: 5, ...over }), 20_000)
     const answeredBy = async (requestId: string) => (await ask({ requestId })).release
 
     /** Asks steadily while `work` goes on. @returns what was answered, in the order in which it was asked. */

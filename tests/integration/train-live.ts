@@ -19,6 +19,7 @@ import { chooseBackend } from '../../trainer/backends.ts'
 import { createTrainerMetrics } from '../../trainer/metrics.ts'
 import { parseTrainConfig } from '../../trainer/train-config.ts'
 import { kindredDecoder, kindredProfile } from '../support/kindred-media.ts'
+import { query } from '../support/query.ts'
 import { standInMedia } from '../support/stand-in-media.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { until } from '../support/until.ts'
@@ -95,19 +96,11 @@ export function trainLiveTests(engines: string, settings: () => Promise<Record<s
 
     async function ask(i: number) {
       const { release, error, results } = await client.request(
-        {
-          requestId: randomUUID(),
+        query({
           videoId: i % 2 === 0 ? `video-${i % VIDEOS}` : null,
           text: i % 3 === 0 || i % 2 === 1 ? `words ${i % 7}` : null,
-          excludeText: null,
-          likeTrackId: null,
-          weights: { text: 1, video: 1 },
-          filters: [],
           limit: 5,
-          cursor: null,
-          explain: false,
-          requestedAt: Date.now(),
-        },
+        }),
         20_000,
       )
       assert.equal(error, null, `request ${i}: ${error?.code} ${error?.message}`)

@@ -5,23 +5,10 @@ import { openRecommendationClient } from '../../../gateway/request-reply.ts'
 import type { Headers } from '../../../ports/broker.ts'
 import type { RecommendationRequested } from '../../../schemas/types.ts'
 import { recommendationsRequested } from '../../../topics/topics.ts'
+import { query } from '../../support/query.ts'
 import { answerWith, NOW, openPorts, type Ports, reply } from './harness.ts'
 
-function query(requestId: string): RecommendationRequested {
-  return {
-    requestId,
-    videoId: null,
-    text: 'folk',
-    excludeText: null,
-    likeTrackId: null,
-    weights: { text: 1, video: 1 },
-    filters: [],
-    limit: 10,
-    cursor: null,
-    explain: false,
-    requestedAt: NOW,
-  }
-}
+const folk = (requestId: string) => query({ requestId, text: 'folk', requestedAt: NOW })
 
 async function openClient(
   ports: Ports,
@@ -67,7 +54,7 @@ test('300 requests in flight, answered out of order, each get their own answer',
     return undefined
   })
   const answers = await Promise.all(
-    Array.from({ length: 300 }, (_, index) => client.request(query(String(index)), 30_000)),
+    Array.from({ length: 300 }, (_, index) => client.request(folk(String(index)), 30_000)),
   )
   assert.deepEqual(
     answers.map(({ requestId, total }) => [requestId, total]),
@@ -86,7 +73,7 @@ test('a request goes out with its correlation id, reply partition and deadline',
     seen = headers
     return {}
   })
-  await client.request(query('r1'), 1_500)
+  await client.request(folk('r1'), 1_500)
   assert.equal(seen['reply-partition'], '3')
   assert.equal(seen.deadline, String(NOW + 1_500))
   assert.match(seen['correlation-id']!, /^client-1\/client-2$/)
@@ -96,22 +83,22 @@ test('a request without an answer fails with deadline-exceeded, and its late ans
   const ports = await openPorts()
   const { client, registry } = await openClient(ports)
   await answerWith(ports, ({ requestId }) => (requestId === 'late' ? undefined : {}))
-  await assert.rejects(client.request(query('late'), 20), { code: 'deadline-exceeded', status: 504 })
+  await assert.rejects(client.request(folk('late'), 20), { code: 'deadline-exceeded', status: 504 })
   assert.equal(client.inFlight(), 0)
   const headers = { 'correlation-id': 'client-1/client-2', 'reply-partition': '0' } // of the first request
   await ports.broker.produce([await reply(ports.codec, 'late', headers, {})])
-  await client.request(query('next'), 30_000) // its answer comes after the late one
+  await client.request(folk('next'), 30_000) // its answer comes after the late one
   assert.equal(await metricValue(registry, 'cuestream_recommendation_late_replies_total'), 1)
 })
 
 test('over the limit a request is refused at once, with nothing produced for it', async () => {
   const ports = await openPorts()
   const { client } = await openClient(ports, { maxInFlight: 2 })
-  const waiting = [client.request(query('a'), 30_000), client.request(query('b'), 30_000)]
-  await assert.rejects(client.request(query('c'), 30_000), { code: 'overloaded', status: 503, retryAfterSeconds: 1 })
+  const waiting = [client.request(folk('a'), 30_000), client.request(folk('b'), 30_000)]
+  await assert.rejects(client.request(folk('c'), 30_000), { code: 'overloaded', status: 503, retryAfterSeconds: 1 })
   await answerWith(ports, () => ({}))
   await Promise.all(waiting)
-  await client.request(query('d'), 30_000)
+  await client.request(folk('d'), 30_000)
   const produced = await ports.written(recommendationsRequested)
   assert.deepEqual(produced.map(({ key }) => key).sort(), ['a', 'b', 'd'])
 })
@@ -122,8 +109,8 @@ test('two clients on one reply partition do not take each other for late', async
   const second = await openClient(ports, { name: 'second' })
   await answerWith(ports, ({ requestId }) => ({ total: requestId === 'one' ? 1 : 2 }))
   const answers = await Promise.all([
-    first.client.request(query('one'), 30_000),
-    second.client.request(query('two'), 30_000),
+    first.client.request(folk('one'), 30_000),
+    second.client.request(folk('two'), 30_000),
   ])
   assert.deepEqual(
     answers.map(({ total }) => total),
@@ -144,8 +131,8 @@ test('an answer that cannot be read fails its own request and no other', async (
     return undefined
   })
   const [broken, fine] = await Promise.allSettled([
-    client.request(query('broken'), 30_000),
-    client.request(query('fine'), 30_000),
+    client.request(folk('broken'), 30_000),
+    client.request(folk('fine'), 30_000),
   ])
   assert.equal(broken.status === 'rejected' && broken.reason.code, 'unreadable-answer')
   assert.equal(fine.status, 'fulfilled')
@@ -154,17 +141,17 @@ test('an answer that cannot be read fails its own request and no other', async (
 test('closing rejects what is pending and refuses what comes after', async () => {
   const ports = await openPorts()
   const { client } = await openClient(ports)
-  const pending = client.request(query('a'), 30_000)
+  const pending = client.request(folk('a'), 30_000)
   const rejected = assert.rejects(pending, { code: 'stopping', status: 503 })
   await client.close()
   await rejected
-  await assert.rejects(client.request(query('b'), 30_000), { code: 'stopping' })
+  await assert.rejects(client.request(folk('b'), 30_000), { code: 'stopping' })
 })
 
 test('a broker that refuses the request fails it at once instead of waiting for the deadline', async () => {
   const ports = await openPorts()
   const { client } = await openClient(ports)
-  const tooLarge = { ...query('a'), text: 'x'.repeat(recommendationsRequested.maxRecordBytes + 1) }
+  const tooLarge = { ...folk('a'), text: 'x'.repeat(recommendationsRequested.maxRecordBytes + 1) }
   await assert.rejects(client.request(tooLarge, 30_000), (error: Error) => !('status' in error))
   assert.equal(client.inFlight(), 0)
 })

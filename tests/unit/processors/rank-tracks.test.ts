@@ -18,6 +18,7 @@ import { wire } from '../../../runtime/define-processor.ts'
 import { createTestDriver } from '../../../runtime/test-driver.ts'
 import type { RecommendationRequested } from '../../../schemas/types.ts'
 import { recommendationsAnswered, recommendationsRequested } from '../../../topics/topics.ts'
+import { query } from '../../support/query.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const PICTURES = Float32Array.of(1, 0)
@@ -40,19 +41,7 @@ const towers: ReleaseTowers = {
 }
 const textEncoder: TextEncoder = { id: 'text@1', sha256: 'ab', dims: 2, encode: async () => WORDS }
 
-const QUERY: RecommendationRequested = {
-  requestId: 'q1',
-  videoId: null,
-  text: null,
-  excludeText: null,
-  likeTrackId: null,
-  weights: { text: 1, video: 1 },
-  filters: [],
-  limit: 1,
-  cursor: null,
-  explain: true,
-  requestedAt: 0,
-}
+const QUERY = query({ requestId: 'q1', limit: 1, explain: true, requestedAt: 0 })
 
 const assertFilled = async () => {}
 
