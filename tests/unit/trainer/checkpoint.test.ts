@@ -29,7 +29,10 @@ describe('checkpoints', () => {
 
   test('a run that is killed, wherever, ends in the same bytes as one that is not', async () => {
     const whole = await trainInFolder(uninterrupted)
-    assert.ok(whole.best.epoch > 4, `the best epoch is ${whole.best.epoch}: what was kept of the early ones says little`)
+    assert.ok(
+      whole.best.epoch > 4,
+      `the best epoch is ${whole.best.epoch}: what was kept of the early ones says little`,
+    )
     const stepsAnEpoch = 3
     // Before there is any; between two of an epoch; at one that ends an epoch not yet validated; in the last epochs.
     for (const step of [1, EVERY_STEPS + 2, 2 * stepsAnEpoch, 4 * stepsAnEpoch + 1]) {
