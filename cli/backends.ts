@@ -25,8 +25,8 @@ export interface Backends {
   readonly joins: JoinState
 }
 
-/** Keeps what is opened so that it is closed again, last first, whatever fails on the way. */
-export type Opened = <T>(resource: T, close: (resource: T) => Promise<unknown>) => T
+/** Keeps what is opened so that it is closed again, last first, whatever fails on the way; `what` names it in the log. */
+export type Opened = <T>(what: string, resource: T, close: (resource: T) => Promise<unknown>) => T
 
 /** Whether several processes may share the pipeline: the embedded engines belong to one process. */
 export const isShared = (config: Config): boolean => config.kafkaBrokers.length > 0
@@ -45,11 +45,13 @@ async function openEmbedded(config: Config, logger: Logger, opened: Opened): Pro
   const paths = dataPaths(dataFolder)
   const onError = (err: unknown) => logger.error({ err }, 'The broker failed where no caller waits')
   return {
-    broker: opened(await EmbeddedBroker.open({ dataFolder, onError }), (broker) => broker.close()),
-    schemaRegistry: opened(new EmbeddedSchemaRegistry({ dataFolder }), (registry) => registry.close()),
-    index: opened(await openVectorIndex({ folder: paths.index, exactBelow }), (index) => index.close()),
-    catalogue: opened(openCatalogue({ folder: paths.catalogue }), (catalogue) => catalogue.close()),
-    joins: opened(openJoinState(paths.joins), (joins) => joins.close()),
+    broker: opened('the broker', await EmbeddedBroker.open({ dataFolder, onError }), (broker) => broker.close()),
+    schemaRegistry: opened('the schema registry', new EmbeddedSchemaRegistry({ dataFolder }), (registry) =>
+      registry.close(),
+    ),
+    index: opened('the index', await openVectorIndex({ folder: paths.index, exactBelow }), (index) => index.close()),
+    catalogue: opened('the catalogue', openCatalogue({ folder: paths.catalogue }), (catalogue) => catalogue.close()),
+    joins: opened('the joins', openJoinState(paths.joins), (joins) => joins.close()),
   }
 }
 
@@ -71,14 +73,20 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
   }
   const url = config.redisUrl!
   const indexUrls = config.redisIndexUrls.length > 0 ? config.redisIndexUrls : [url]
-  const index = opened(await openRedisShards(indexUrls, redisOptions), (shards) => shards.close())
-  const redis = opened(await openRedis({ ...redisOptions, url }), async (connection) => connection.disconnect())
+  const index = opened('the index', await openRedisShards(indexUrls, redisOptions), (shards) => shards.close())
+  const redis = opened('Redis', await openRedis({ ...redisOptions, url }), async (connection) =>
+    connection.disconnect(),
+  )
   return {
     broker,
     schemaRegistry,
     index,
-    catalogue: opened(await openRedisCatalogue({ ...redisOptions, url }), (catalogue) => catalogue.close()),
-    joins: opened(openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) => joins.close()),
+    catalogue: opened('the catalogue', await openRedisCatalogue({ ...redisOptions, url }), (catalogue) =>
+      catalogue.close(),
+    ),
+    joins: opened('the joins', openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) =>
+      joins.close(),
+    ),
   }
 }
 
@@ -90,10 +98,11 @@ export async function openSharedTopics(
 ): Promise<Pick<Backends, 'broker' | 'schemaRegistry'>> {
   const { openKafkaBroker } = await import('../adapters/kafka/broker.ts')
   const { openConfluentRegistry } = await import('../adapters/confluent/schema-registry.ts')
-  const kafka = opened(await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
+  const kafka = opened('Kafka', await openKafkaBroker(await kafkaOptions(config, logger)), (broker) => broker.close())
   const registryPassword = await secret(config, 'schemaRegistryPassword')
   const registryCa = await certificate(config, 'schemaRegistryTlsCaFile')
   const schemaRegistry = opened(
+    'the schema registry',
     openConfluentRegistry({
       url: config.schemaRegistryUrl!,
       ...(config.schemaRegistryUsername === undefined ? {} : { username: config.schemaRegistryUsername }),

@@ -16,6 +16,7 @@ import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
 import { openFileMediaStore } from '../adapters/media/file-media-store.ts'
 import { findFfmpeg } from '../adapters/media/find-ffmpeg.ts'
 import { type LoadedProfile, loadProfile } from '../adapters/onnx/load-profile.ts'
+import { settlesWithin } from '../adapters/settles-within.ts'
 import type { Rebuilds } from '../gateway/rebuilds.ts'
 import type { RollOuts } from '../gateway/releases.ts'
 import type { TrainingSyncs } from '../gateway/training.ts'
@@ -38,7 +39,7 @@ import { createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type StageOptions } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
-import { isShared, openBackends, openModelStore } from './backends.ts'
+import { isShared, type Opened, openBackends, openModelStore } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
@@ -86,6 +87,9 @@ export interface ProductOptions {
   readonly decoder?: MediaDecoder
 }
 
+/** Longer than any part takes that lets what is under way end. */
+const CLOSES_WITHIN_MS = 15_000
+
 /**
  * @param stages names of the processors to run here; 'all', or none for reading only.
  * @throws SetupError 'data-folder-in-use' | 'data-folder-unusable' | 'unknown-processor' | whatever an adapter refuses
@@ -102,21 +106,27 @@ export async function openProduct(
   collectDefaultMetrics({ register: registry })
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
 
-  const closers: (() => Promise<void>)[] = []
+  const closers: { readonly what: string; close(): Promise<unknown> }[] = []
   /** Everything is closed, whatever fails on the way; the first failure is told at the end. */
   const closing = async () => {
     const failures: unknown[] = []
-    for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => failures.push(error))
+    for (const { what, close } of closers.splice(0).reverse()) {
+      const closed = close().catch((error: unknown) => failures.push(error))
+      if (await settlesWithin(closed, CLOSES_WITHIN_MS)) continue
+      logger.error({ what }, 'It could not be closed in time and is left as it is')
+    }
     if (failures.length > 0) throw failures[0]
   }
-  const opened = <T>(resource: T, close: (resource: T) => Promise<unknown>): T => {
-    closers.push(async () => void (await close(resource)))
+  const opened: Opened = (what, resource, close) => {
+    closers.push({ what, close: async () => close(resource) })
     return resource
   }
 
   try {
     const owns = !isShared(config) || wanted === 'all'
-    const owner = owns ? opened(await claimDataFolder(paths.owner), (hold) => hold.release()) : undefined
+    const owner = owns
+      ? opened('the data folder', await claimDataFolder(paths.owner), (hold) => hold.release())
+      : undefined
     const { broker, schemaRegistry, index, catalogue, joins } = await openBackends(config, logger, opened)
     const maxBytes = config.maxUploadMegabytes * 1024 * 1024
     const mediaStore = await openFileMediaStore({ folder: paths.media, maxBytes })
@@ -129,6 +139,7 @@ export async function openProduct(
     const profile =
       given.profile ??
       opened(
+        'the encoders',
         await loadProfile(config.profile, { repositoryModels: repositoryPaths.models, folder, sessions }),
         (loaded) => loaded.dispose(),
       )
@@ -160,6 +171,7 @@ export async function openProduct(
     const projects = chosen.some(({ name }) => name === indexEmbeddings.name)
     const unused = given.unusedReleaseMs === undefined ? {} : { unusedMs: given.unusedReleaseMs }
     const releases = opened(
+      'the releases',
       await openReleases({
         ...unused,
         modelStore,
@@ -207,15 +219,17 @@ export async function openProduct(
       },
       [materializeTriplets.name]: () => joins.generation(),
     }
-    opened(running, () => Promise.all([...running].map(({ stage }) => stage.stop())))
+    opened('the stages', running, () => Promise.all([...running].map(({ stage }) => stage.stop())))
     for (const { name } of chosen) {
       const found = wired.find((entry) => entry.processor.name === name)
       const generation = generations[name]
       if (found !== undefined) run(found, generation === undefined ? {} : { generation })
     }
     if (wanted === 'all' || given.keepsHouse === true) {
-      opened(startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }), (house) =>
-        house.stop(),
+      opened(
+        'housekeeping',
+        startHousekeeping({ broker, catalogue, mediaStore, joins, registry, logger, now }),
+        (house) => house.stop(),
       )
     }
     const onChange = releases.look
@@ -236,7 +250,7 @@ export async function openProduct(
         now,
         onChange,
       }
-      opened(startCoordinator(coordinating), (coordinator) => coordinator.stop())
+      opened('the coordinator', startCoordinator(coordinating), (coordinator) => coordinator.stop())
     }
     const health = createHealth({
       stages: running,
@@ -256,15 +270,18 @@ export async function openProduct(
     // What is whole now is written down before anything is added to it. One that is not yet, or is away, is no failure.
     if (answers) await assertFilled().catch(() => {})
     const watchdog = { health, stages: running, stallMs: config.stallSeconds * 1_000, logger }
-    opened(startWatchdog(watchdog), async (stopWatching) => stopWatching())
+    opened('the watchdog', startWatchdog(watchdog), async (stopWatching) => stopWatching())
     const indexing = () => [...running].find(({ processor }) => processor.name === indexEmbeddings.name)?.stage
     const rebuilding = { broker, codec, catalogue, index, retry, logger, now, random: Math.random }
     const rebuilds = opened(
+      'rebuilds',
       createRebuilds(rebuilding, async () => indexing()?.restart()),
       (all) => all.stop(),
     )
-    const trainingSyncs = opened(createTrainingSyncs({ broker, codec, folder: paths.training, logger }), (all) =>
-      all.stop(),
+    const trainingSyncs = opened(
+      'syncs of training data',
+      createTrainingSyncs({ broker, codec, folder: paths.training, logger }),
+      (all) => all.stop(),
     )
     // The first request does not wait for the towers to load.
     if (answers) await (await releases.current()).ready()

@@ -70,7 +70,7 @@ export function tripletsSince(config: Config, since: number): Promise<number> {
 async function syncHere(config: Config, logger: Logger, { signal, onRecords }: SyncOptions): Promise<SyncReport> {
   const closers: (() => Promise<unknown>)[] = []
   try {
-    const { broker, schemaRegistry } = await openSharedTopics(config, logger, (resource, close) => {
+    const { broker, schemaRegistry } = await openSharedTopics(config, logger, (_, resource, close) => {
       closers.unshift(() => close(resource))
       return resource
     })

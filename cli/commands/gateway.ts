@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import type { OpenContext } from '../context.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'
-import { untilStopped } from './until-stopped.ts'
+import { endClosed, untilStopped } from './until-stopped.ts'
 
 export const gatewayCommand = (open: OpenContext) =>
   new Command('gateway')
@@ -15,5 +15,6 @@ export const gatewayCommand = (open: OpenContext) =>
         await untilStopped(service.product.failed)
       } finally {
         await service.close()
+        endClosed()
       }
     })

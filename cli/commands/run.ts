@@ -3,7 +3,7 @@ import { processors } from '../../processors/registry.ts'
 import type { OpenContext } from '../context.ts'
 import { startService } from '../service.ts'
 import { say } from '../terminal.ts'
-import { untilStopped } from './until-stopped.ts'
+import { endClosed, untilStopped } from './until-stopped.ts'
 
 export const runCommand = (open: OpenContext) =>
   new Command('run')
@@ -17,5 +17,6 @@ export const runCommand = (open: OpenContext) =>
         await untilStopped(service.product.failed)
       } finally {
         await service.close()
+        endClosed()
       }
     })

@@ -30,12 +30,27 @@ export async function untilStopped(
   }
 }
 
+/**
+ * For a command that has closed all that it opened: the process ends. It does so by itself unless something was left
+ * open, which is said then.
+ */
+export function endClosed(): void {
+  setTimeout(() => {
+    process.stderr.write(`Closed, but something is open still: ended as it is (it holds ${held()}).\n`)
+    process.exit()
+  }, LEFT_OPEN_MS).unref()
+}
+
 const ENDS_WITHIN_MS = 30_000
+const LEFT_OPEN_MS = 2_000
 
 function giveUp(): void {
-  const held = [...new Set(process.getActiveResourcesInfo())].join(', ')
-  process.stderr.write(`Not closed ${ENDS_WITHIN_MS / 1_000} s after the signal: ended as it is (it holds ${held}).\n`)
+  process.stderr.write(
+    `Not closed ${ENDS_WITHIN_MS / 1_000} s after the signal: ended as it is (it holds ${held()}).\n`,
+  )
   process.exit(1)
 }
+
+const held = () => [...new Set(process.getActiveResourcesInfo())].join(', ')
 
 const forever = () => new Promise<void>(() => {})

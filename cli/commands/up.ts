@@ -8,7 +8,7 @@ import { type Service, startService } from '../service.ts'
 import { bringUpServices, samplesDoneFile, withServices } from '../services.ts'
 import { say } from '../terminal.ts'
 import { sayRecommendation } from './recommend.ts'
-import { untilStopped } from './until-stopped.ts'
+import { endClosed, untilStopped } from './until-stopped.ts'
 
 /** Asked at the end, so that the first start shows an answer. It waits for the models of words, too. */
 const EXAMPLE = {
@@ -50,6 +50,7 @@ export const upCommand = (open: OpenContext) =>
       } finally {
         await service?.close()
         await services?.stop()
+        endClosed()
       }
     })
 

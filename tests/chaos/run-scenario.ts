@@ -151,7 +151,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     }
     const config = loadConfig({ env })
     const logger = createLogger({ logLevel: 'error', logFormat: 'json' })
-    const backends = await openBackends(config, logger, opened)
+    const backends = await openBackends(config, logger, (_, engine, close) => opened(engine, close))
     const { broker, catalogue, index } = backends
     await broker.ensureTopics([...topics, ...topics.map(deadLetterTopic)])
     const codec = createCodec(backends.schemaRegistry)

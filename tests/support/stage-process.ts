@@ -4,7 +4,7 @@
  *
  * Writes one line when it is up: `up <url of the gateway, or ->`. SIGTERM ends it with 0, a crashed stage with 1.
  */
-import { untilStopped } from '../../cli/commands/until-stopped.ts'
+import { endClosed, untilStopped } from '../../cli/commands/until-stopped.ts'
 import { openProduct } from '../../cli/open-product.ts'
 import { loadConfig } from '../../runtime/config.ts'
 import { createLogger } from '../../runtime/logger.ts'
@@ -30,5 +30,6 @@ try {
   await untilStopped(product.failed)
 } finally {
   await close()
-  process.stdin.destroy() // nothing else may keep the process alive
+  process.stdin.destroy()
+  endClosed()
 }

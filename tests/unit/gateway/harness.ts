@@ -60,7 +60,7 @@ async function embedded(dataFolder: string) {
 async function onEngines(dataFolder: string, settings: Record<string, string>) {
   const closers: (() => Promise<unknown>)[] = []
   const config = loadConfig({ env: settings, flags: { dataFolder } })
-  const engines = await openBackends(config, pino({ level: 'silent' }), (engine, close) => {
+  const engines = await openBackends(config, pino({ level: 'silent' }), (_, engine, close) => {
     closers.unshift(() => close(engine))
     return engine
   })
