@@ -109,8 +109,8 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
   const tasks = new Map<number, ReturnType<typeof pLimit>>()
   /** Failed tries and crashes of the record that a partition waits on. */
   const failures = new Map<string, { offset: number; attempts: number; crashes: number }>()
-  /** Errors that a record is counted for. [crash] */
-  const blamed = new WeakSet<Error>()
+  /** Errors that a record is counted for, and how often it was. [crash] */
+  const blamed = new WeakMap<Error, number>()
   const stopping = new AbortController()
   let consumer: Consumer | undefined
   let group: string = name
@@ -164,7 +164,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     if (outcome.kind === 'crash') {
       failure.crashes++
       metrics.crashes.inc(labels)
-      if (outcome.error instanceof Error) blamed.add(outcome.error)
+      if (outcome.error instanceof Error) blamed.set(outcome.error, failure.crashes)
       return failure.crashes > maxCrashes
         ? deadLetter(record, outcome.error, failure.crashes, 'crashed')
         : { crash: outcome.error }
@@ -394,12 +394,14 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
           continue
         }
         logger.error({ processor: name, err: error }, 'A stage crashed')
-        if (options.onCrash === 'exit' && !(error instanceof Error && blamed.has(error))) {
+        const ofRecord = error instanceof Error ? blamed.get(error) : undefined
+        if (options.onCrash === 'exit' && ofRecord === undefined) {
           state = 'crashed'
           throw error
         }
         state = 'restarting'
-        await pause(retryDelayMs(retry, crashes + 1, random), stopping.signal)
+        // Another record's crashes say nothing of this one: its neighbours wait for its own alone.
+        await pause(retryDelayMs(retry, Math.min(ofRecord ?? crashes + 1, crashes + 1), random), stopping.signal)
       }
     }
   }

@@ -332,6 +332,23 @@ describe('the loop of a stage', () => {
     assert.equal(crashes, 21)
   })
 
+  test('records that crash the stage one after the other do not add up: each is waited for as if it were the first', async () => {
+    const crashes = new Map<string, number>()
+    // Were they to add up, the last would be waited for for days.
+    const policy = { maxAttempts: 3, baseMs: 0.001, maxMs: 1_000_000_000 }
+    const keys = Array.from({ length: 40 }, (_, i) => `crashes-${i}`)
+    await start(
+      (key) => {
+        crashes.set(key, (crashes.get(key) ?? 0) + 1)
+        if (crashes.get(key) === 1) throw new TypeError('bug')
+      },
+      { retry: policy, now: () => 0 },
+    )
+    await produce(...keys.map((key) => [key, 0] as [string, number]))
+    await written(...keys)
+    assert.deepEqual(new Set(crashes.values()), new Set([2]))
+  })
+
   test('with a supervisor outside, a record that crashes the stage each time is given up all the same', async () => {
     const { stage } = await start(
       (key) => {
