@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { availableParallelism, hostname } from 'node:os'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import { boundedDecoder } from '../adapters/media/bounded-decoder.ts'
 import { mediaFetcher } from '../adapters/media/fetch.ts'
 import { ffmpegDecoder } from '../adapters/media/ffmpeg-decoder.ts'
@@ -35,7 +35,7 @@ import { type Codec, createCodec } from '../runtime/codec.ts'
 import type { Config } from '../runtime/config.ts'
 import type { WiredProcessor } from '../runtime/define-processor.ts'
 import { createHealth, type Health, type RunningStage, startWatchdog } from '../runtime/health.ts'
-import { createStageMetrics } from '../runtime/metrics.ts'
+import { collectProcessMetrics, createStageMetrics } from '../runtime/metrics.ts'
 import { runProcessor, type StageOptions } from '../runtime/run-processor.ts'
 import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
@@ -102,9 +102,7 @@ export async function openProduct(
   const paths = dataPaths(config.dataFolder)
   const now = Date.now
   const registry = new Registry()
-  // The text format has no place for these three: their names end in _total and they are gauges.
-  collectDefaultMetrics({ register: registry })
-  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
+  collectProcessMetrics(registry)
 
   const closers: { readonly what: string; close(): Promise<unknown> }[] = []
   /** Everything is closed, whatever fails on the way; the first failure is told at the end. */

@@ -2,7 +2,7 @@
  * What every stage exports, with no code in the stage. docs/metrics.md is the spec; labels are bounded: names of
  * processors and topics, error codes, and the releases in use, which tell the gauges of a processor's stages apart.
  */
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, type Registry } from 'prom-client'
 
 export interface StageMetrics {
   readonly records: Counter<'processor' | 'topic' | 'outcome'>
@@ -104,4 +104,10 @@ export function createStageMetrics(registry: Registry): StageMetrics {
       },
     }),
   }
+}
+
+/** Of the process itself. The text format has no place for three of them: their names end in _total and they are gauges. */
+export function collectProcessMetrics(registry: Registry): void {
+  collectDefaultMetrics({ register: registry })
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`)
 }

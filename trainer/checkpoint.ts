@@ -8,10 +8,11 @@
  *   [whole]  a file is written beside its place, flushed, and renamed into it; the last two are kept
  *   [same]   a run goes on from a checkpoint of the same configuration, data and backend alone
  */
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { SetupError } from '../ports/errors.ts'
+import { PARTIAL, writeAtomically } from './data/atomic-file.ts'
 import { decodeSafetensors, encodeSafetensors, type NamedArray, type Safetensors } from './safetensors.ts'
 import { type TrainingState, withValues } from './training-state.ts'
 
@@ -20,7 +21,6 @@ export type RunIdentity = Readonly<Record<string, string>>
 
 const KEPT = 2
 const NAME = /^checkpoint-(\d{9,})\.safetensors$/
-const PARTIAL = /^checkpoint-\d+\.safetensors\.\d+\.partial$/
 const METADATA = 'cuestream.checkpoint'
 
 const count = z.int().nonnegative()
@@ -47,7 +47,7 @@ export class CheckpointFolder {
   /** Makes the folder where there is none, and removes what a killed process had begun to write. */
   static async open(folder: string): Promise<CheckpointFolder> {
     await mkdir(folder, { recursive: true })
-    for (const name of await readdir(folder)) if (PARTIAL.test(name)) await rm(join(folder, name), { force: true })
+    for (const name of await readdir(folder)) if (name.endsWith(PARTIAL)) await rm(join(folder, name), { force: true })
     return new CheckpointFolder(folder)
   }
 
@@ -64,16 +64,7 @@ export class CheckpointFolder {
   async write(state: TrainingState, identity: RunIdentity): Promise<void> {
     const { step } = state.optimiser
     const path = join(this.#folder, `checkpoint-${String(step).padStart(9, '0')}.safetensors`)
-    const partial = `${path}.${process.pid}.partial`
-    const file = await open(partial, 'w')
-    try {
-      for (const part of encodeSafetensors(fromState(state, identity))) await file.writeFile(part)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(partial, path)
-    await flushFolder(this.#folder)
+    await writeAtomically(path, ...encodeSafetensors(fromState(state, identity)))
     for (const old of (await this.paths()).slice(KEPT)) await rm(old, { force: true })
   }
 
@@ -163,14 +154,4 @@ function arraysOf({ parameters, optimiser, best }: TrainingState): Map<string, N
 
 function unlike(path: string, why: string): SetupError {
   return new SetupError('damaged-checkpoint', `${path} cannot be used: ${why}. Remove it.`)
-}
-
-/** So that the new name itself survives a power cut. */
-async function flushFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

@@ -4,11 +4,9 @@ import type { ApiClient, RebuildView } from '../api-client.ts'
 import type { OpenContext } from '../context.ts'
 import { withService } from '../service.ts'
 import { progressBar, say, table } from '../terminal.ts'
-import { untilStopped } from './until-stopped.ts'
+import { INTERRUPTED, untilStopped } from './until-stopped.ts'
 
 const POLL_MS = 200
-/** As a shell says of what Ctrl-C ended. */
-const INTERRUPTED = 130
 
 export const rebuildCommand = (open: OpenContext) =>
   new Command('rebuild')

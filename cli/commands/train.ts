@@ -5,8 +5,9 @@ import { InvalidRequestError } from '../../ports/errors.ts'
 import { BACKENDS } from '../../trainer/backends.ts'
 import type { OpenContext } from '../context.ts'
 import { parseRhythm } from '../train/rhythm.ts'
-import { INTERRUPTED, Interrupted } from '../train/stopping.ts'
+import { Interrupted } from '../train/stopping.ts'
 import { openTrainer, type TrainerOptions, trainAgainAndAgain } from '../train/trainer.ts'
+import { INTERRUPTED } from './until-stopped.ts'
 
 interface TrainOptions extends TrainerOptions {
   readonly out?: string

@@ -1,3 +1,6 @@
+/** Exit code, as a shell says of what Ctrl-C ended. */
+export const INTERRUPTED = 130
+
 /**
  * Runs `work` until it is done, or until SIGINT, SIGTERM or a failure ends it sooner: `stopping` is aborted then, and the
  * caller closes what it opened. A second signal ends the process at once, and one that has not ended half a minute after
@@ -11,7 +14,7 @@ export async function untilStopped(
   let stop: (signal: NodeJS.Signals) => void = () => {}
   const signalled = new Promise<void>((resolve) => {
     stop = () => {
-      process.once('SIGINT', () => process.exit(130))
+      process.once('SIGINT', () => process.exit(INTERRUPTED))
       process.once('SIGTERM', () => process.exit(143))
       setTimeout(giveUp, ENDS_WITHIN_MS).unref()
       resolve()

@@ -17,8 +17,6 @@ import { dot } from '../../model/vector.ts'
 import type { FeatureSequence, ReleaseTowers } from '../../ports/encoder.ts'
 import type { MediaDecoder, MediaStore } from '../../ports/media.ts'
 import { analyseMusic } from '../../processors/analyse-music/analyse-music.ts'
-import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
-import { audibleTags } from '../../processors/analyse-music/vocabulary.ts'
 import { analyseVideo } from '../../processors/analyse-video/analyse-video.ts'
 import type { InputRecord } from '../../runtime/define-processor.ts'
 import type { MusicFeatures, MusicTagged, UploadReceived, VideoFeatures } from '../../schemas/types.ts'
@@ -34,9 +32,9 @@ import {
   type TrackLabels,
   tempoVerdict,
 } from '../../trainer/sample-evaluation.ts'
-import { buildZeroShotRelease } from '../../trainer/zero-shot/build.ts'
 import type { OpenContext } from '../context.ts'
 import { repository } from '../paths.ts'
+import { buildZeroShotOf } from '../profile-releases.ts'
 import { progressBar, say } from '../terminal.ts'
 import { openProfile } from './profile.ts'
 
@@ -98,20 +96,8 @@ async function measureSamples(tools: Tools): Promise<void> {
 }
 
 async function zeroShotTowers({ folder, profile }: Tools) {
-  const { textEncoder, imageEncoder, musicEncoder } = profile
   const bundle = join(folder, 'bundle')
-  const manifest = await buildZeroShotRelease({
-    directory: bundle,
-    tags: audibleTags,
-    textEncoder,
-    image: {
-      id: imageEncoder.id,
-      imageDims: imageEncoder.dims - imageEncoder.labels.length,
-      classNames: imageEncoder.labels,
-    },
-    music: { id: musicFeatureEncoder(musicEncoder).id, embeddingDims: musicEncoder.dims },
-    createdAt: new Date(0).toISOString(),
-  })
+  const manifest = await buildZeroShotOf(profile, { directory: bundle, createdAt: new Date(0).toISOString() })
   const store = openFileModelStore({ folder: join(folder, 'releases') })
   await store.publish(manifest, bundle)
   return loadTowers(store, manifest.release)

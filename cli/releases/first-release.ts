@@ -12,10 +12,8 @@ import { SetupError } from '../../ports/errors.ts'
 import type { ModelStore } from '../../ports/model-store.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
 import type { ReleasePlan } from '../../ports/release-plan.ts'
-import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
-import { audibleTags } from '../../processors/analyse-music/vocabulary.ts'
 import { modelsReleased } from '../../topics/topics.ts'
-import { buildZeroShotRelease } from '../../trainer/zero-shot/build.ts'
+import { buildZeroShotOf, encoderIdsOf } from '../profile-releases.ts'
 import { type AnnounceDeps, announceRelease } from './announce.ts'
 import { firstPlan } from './plan.ts'
 
@@ -57,15 +55,7 @@ async function publishZeroShot(deps: FirstReleaseDeps): Promise<string> {
   const { modelStore, profile, now, logger } = deps
   const folder = await mkdtemp(join(tmpdir(), 'cuestream-zero-shot-'))
   try {
-    const { textEncoder, imageEncoder, musicEncoder } = profile
-    const manifest = await buildZeroShotRelease({
-      directory: folder,
-      tags: audibleTags,
-      textEncoder,
-      image: { id: imageEncoder.id, imageDims: widthOf(imageEncoder.columns.feature), classNames: imageEncoder.labels },
-      music: { id: musicFeatureEncoder(musicEncoder).id, embeddingDims: musicEncoder.dims },
-      createdAt: new Date(now()).toISOString(),
-    })
+    const manifest = await buildZeroShotOf(profile, { directory: folder, createdAt: new Date(now()).toISOString() })
     await modelStore.publish(manifest, folder)
     await announceRelease(deps, manifest)
     logger.info({ release: manifest.release }, 'The zero-shot release serves until a model is trained')
@@ -75,21 +65,14 @@ async function publishZeroShot(deps: FirstReleaseDeps): Promise<string> {
   }
 }
 
-function widthOf(columns: readonly [start: number, end: number] | undefined): number {
-  return columns === undefined ? 0 : columns[1] - columns[0]
-}
-
 /** A release answers for the encoders it was made for, and no others. @throws SetupError 'profile-mismatch' */
-export function checkEncoders(
-  { release, encoders }: ReleaseManifest,
-  { manifest, imageEncoder, musicEncoder, textEncoder }: LoadedProfile,
-): void {
-  const given = { video: imageEncoder.id, music: musicFeatureEncoder(musicEncoder).id, text: textEncoder.id }
+export function checkEncoders({ release, encoders }: ReleaseManifest, profile: LoadedProfile): void {
+  const given = encoderIdsOf(profile)
   for (const side of ['video', 'music', 'text'] as const) {
     if (encoders[side].id === given[side]) continue
     throw new SetupError(
       'profile-mismatch',
-      `Release ${release} takes ${side} encoded by ${encoders[side].id}, profile ${manifest.id} has ${given[side]}. ` +
+      `Release ${release} takes ${side} encoded by ${encoders[side].id}, profile ${profile.manifest.id} has ${given[side]}. ` +
         'Choose the profile that the release was made for, or another data folder.',
     )
   }

@@ -1,9 +1,15 @@
 /** How well what was trained retrieves, model by model, on the evaluation pairs: the table at the end of a run. */
 import type { Pairs } from '../../trainer/data/pairs.ts'
-import { modelVectors, scoresOf } from '../../trainer/evaluation/model-scores.ts'
-import { drawPools, evaluateRetrieval, type RetrievalFigures } from '../../trainer/evaluation/retrieval.ts'
+import { scoresOf } from '../../trainer/evaluation/model-scores.ts'
+import { percent } from '../../trainer/evaluation/report/markdown.ts'
+import {
+  drawPools,
+  evaluateRetrieval,
+  namedFigures,
+  type RetrievalFigures,
+} from '../../trainer/evaluation/retrieval.ts'
 import { combine, type Scores } from '../../trainer/evaluation/scores.ts'
-import type { TrainedModels } from './train-models.ts'
+import type { OwnVectors } from '../../trainer/release/trainer-vectors.ts'
 
 export interface MeasuredRow {
   readonly label: string
@@ -22,13 +28,7 @@ export interface Measured {
 /** As the paper has it, where there are as many pairs. */
 const POOL = 500
 
-export async function measureModels(
-  { viml, mt, a }: TrainedModels,
-  pairs: Pairs,
-  { threads }: { readonly threads: number },
-): Promise<Measured> {
-  const y = await modelVectors(viml, pairs, { threads })
-  const z = await modelVectors(mt, pairs, { threads })
+export function measureModels({ viml: y, mt: z }: OwnVectors, a: number, pairs: Pairs): Measured {
   const pool = Math.min(POOL, pairs.count)
   const pools = drawPools(pairs.count, pool)
   const row = (name: string, label: string, scores: Scores): MeasuredRow => ({
@@ -51,7 +51,6 @@ export async function measureModels(
 }
 
 export function figureCells({ rows }: Measured): string[][] {
-  const percent = (share: number) => (100 * share).toFixed(1)
   return [
     ['', 'R@1', 'R@5', 'R@10', 'MedR'],
     ...rows.map(({ label, figures: { recall, medianRank } }) => [
@@ -63,12 +62,5 @@ export function figureCells({ rows }: Measured): string[][] {
 }
 
 export function metricsOf({ rows }: Measured): Record<string, number> {
-  return Object.fromEntries(
-    rows.flatMap(({ name, figures: { recall, medianRank } }) => [
-      [`${name}.recallAt1`, recall[1]],
-      [`${name}.recallAt5`, recall[5]],
-      [`${name}.recallAt10`, recall[10]],
-      [`${name}.medianRank`, medianRank],
-    ]),
-  )
+  return Object.fromEntries(rows.flatMap(({ name, figures }) => namedFigures(name, figures)))
 }

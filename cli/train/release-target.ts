@@ -4,10 +4,10 @@ import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
 import { SetupError } from '../../ports/errors.ts'
 import type { ModelStore } from '../../ports/model-store.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
-import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
 import type { Config } from '../../runtime/config.ts'
 import { openModelStore } from '../backends.ts'
 import { rollOut } from '../commands/releases.ts'
+import { encoderIdsOf } from '../profile-releases.ts'
 import { withService } from '../service.ts'
 import { Interrupted } from './stopping.ts'
 
@@ -51,8 +51,4 @@ export async function productTarget(config: Config, logger: Logger, profile: Loa
         }),
       ),
   }
-}
-
-export function encoderIdsOf({ imageEncoder, musicEncoder, textEncoder }: LoadedProfile) {
-  return { video: imageEncoder.id, music: musicFeatureEncoder(musicEncoder).id, text: textEncoder.id }
 }

@@ -1,7 +1,5 @@
 /** Ctrl-C and SIGTERM of a trainer: it writes a checkpoint and ends; a second signal ends it at once. */
-
-/** As a shell says of what Ctrl-C ended. */
-export const INTERRUPTED = 130
+import { INTERRUPTED } from '../commands/until-stopped.ts'
 
 export class Interrupted extends Error {}
 

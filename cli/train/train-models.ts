@@ -1,8 +1,7 @@
 /** ViML and MT on the same pairs, and how much of the score each has. */
 import { join } from 'node:path'
 import type { BackendChoice } from '../../trainer/backends.ts'
-import { CheckpointFolder } from '../../trainer/checkpoint.ts'
-import { pairsFingerprint } from '../../trainer/data/fingerprint.ts'
+import { CheckpointFolder, type RunIdentity } from '../../trainer/checkpoint.ts'
 import { modelVectors, scoresOf } from '../../trainer/evaluation/model-scores.ts'
 import { tuneWeight } from '../../trainer/evaluation/retrieval.ts'
 import { retrievalValidation, validationPools } from '../../trainer/evaluation/validation.ts'
@@ -28,6 +27,8 @@ export interface TrainModelsOptions {
   readonly folder: string
   readonly everySteps: number
   readonly observer: TrainingObserver
+  /** Of the pairs, for the checkpoints. */
+  readonly identity: RunIdentity
   readonly signal: AbortSignal
 }
 
@@ -50,7 +51,7 @@ export function mtConfig(config: TrainConfig): TrainConfig {
 }
 
 async function trainOne(name: ModelName, config: TrainConfig, options: TrainModelsOptions): Promise<Trained> {
-  const { data, backend, threads, folder, everySteps, observer, signal } = options
+  const { data, backend, threads, folder, everySteps, observer, identity, signal } = options
   return train({
     config,
     pairs: data.train,
@@ -66,8 +67,7 @@ async function trainOne(name: ModelName, config: TrainConfig, options: TrainMode
       identity: {
         backend: backend.name,
         threads: `${threads}`,
-        pairs: pairsFingerprint(data.train),
-        validation: pairsFingerprint(data.validation),
+        ...identity,
       },
     },
   })

@@ -15,7 +15,7 @@ import { pairsFingerprint } from '../../trainer/data/fingerprint.ts'
 import type { TrainerMetrics } from '../../trainer/metrics.ts'
 import { buildVimlRelease } from '../../trainer/release/build.ts'
 import { type GateResult, gateRelease } from '../../trainer/release/gate.ts'
-import { trainerVectors } from '../../trainer/release/trainer-vectors.ts'
+import { type OwnVectors, ownVectors, trainerVectors } from '../../trainer/release/trainer-vectors.ts'
 import type { TrainConfig } from '../../trainer/train-config.ts'
 import { trainingLog } from '../../trainer/training-log.ts'
 import { progressBar, say, table } from '../terminal.ts'
@@ -52,12 +52,13 @@ export async function trainRelease(options: TrainReleaseOptions): Promise<Outcom
   target?.assertTakes(data.encoders)
   await run.begin(config)
   const models = await trained(options, run, data)
-  const measured = await measureModels(models, data.evaluation, { threads })
+  const vectors = await ownVectors(models, data.evaluation, { threads })
+  const measured = measureModels(vectors, models.a, data.evaluation)
   say(`\nOn ${measured.pairs} pairs that it was not trained on, in pools of ${measured.pool}, in %:`)
   say(table(figureCells(measured)))
   const make = (parent: string | null) => makeBundle(options, run, { data, models, measured }, parent)
   const judge = (manifest: ReleaseManifest, serving?: ReleaseTowers) =>
-    judged(options, run, { data, models }, manifest, serving)
+    judged(options, run, { data, models, vectors }, manifest, serving)
 
   if (target === undefined) {
     const manifest = await make(null)
@@ -95,10 +96,10 @@ async function loadData({ source, textEncoder, signal }: TrainReleaseOptions, ru
 
 async function trained(options: TrainReleaseOptions, run: RunFolder, data: TrainingData): Promise<TrainedModels> {
   const { config, everySteps, now, metrics } = options
-  const identity = [config, pairsFingerprint(data.train), pairsFingerprint(data.validation)]
+  const pairs = { pairs: pairsFingerprint(data.train), validation: pairsFingerprint(data.validation) }
   const log = trainingLog({
     path: run.log,
-    run: shortHash(identity),
+    run: shortHash([config, pairs]),
     config: shortHash(config),
     everySteps: everySteps.log,
     now,
@@ -111,6 +112,7 @@ async function trained(options: TrainReleaseOptions, run: RunFolder, data: Train
       folder: run.path,
       everySteps: everySteps.checkpoint,
       observer,
+      identity: pairs,
     })
     observer.stop()
     for (const model of ['viml', 'mt'] as const) {
@@ -165,17 +167,17 @@ async function makeBundle(
 }
 
 async function judged(
-  { margin, threads }: TrainReleaseOptions,
+  { margin }: TrainReleaseOptions,
   run: RunFolder,
-  { data, models }: { data: TrainingData; models: TrainedModels },
+  { data, models, vectors }: { data: TrainingData; models: TrainedModels; vectors: OwnVectors },
   manifest: ReleaseManifest,
   serving: ReleaseTowers | undefined,
 ): Promise<GateResult> {
   const { evaluation, encoders } = data
   const candidate = await openTowers(manifest, run.bundle)
   try {
-    const vectors = await trainerVectors(models, evaluation, { threads })
-    return await gateRelease({ candidate, serving, evaluation, encoders, margin, trainerVectors: vectors })
+    const expected = trainerVectors(vectors, models.a, evaluation)
+    return await gateRelease({ candidate, serving, evaluation, encoders, margin, trainerVectors: expected })
   } finally {
     await candidate.dispose()
   }

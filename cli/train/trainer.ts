@@ -1,20 +1,22 @@
 /** The trainer of `cuestream train`: what all of its runs share, and one run after the other. */
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Registry } from 'prom-client'
 import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
 import { CuestreamError } from '../../ports/errors.ts'
 import type { Config } from '../../runtime/config.ts'
+import { collectProcessMetrics } from '../../runtime/metrics.ts'
 import { type BackendName, chooseBackend } from '../../trainer/backends.ts'
 import { createTrainerMetrics } from '../../trainer/metrics.ts'
 import type { TrainConfig } from '../../trainer/train-config.ts'
 import { openProfile } from '../evaluate/profile.ts'
 import { readTrainConfig } from '../evaluate/read-train-config.ts'
 import { dataPaths } from '../paths.ts'
+import { encoderIdsOf } from '../profile-releases.ts'
 import { progressBar, say } from '../terminal.ts'
 import { syncTraining, tripletSource, tripletsSince } from '../train-data.ts'
 import { serveMetrics } from './metrics-server.ts'
-import { encoderIdsOf, productTarget } from './release-target.ts'
+import { productTarget } from './release-target.ts'
 import { nextTime, type Rhythm } from './rhythm.ts'
 import type { Outcome } from './run-folder.ts'
 import { Interrupted, untilInterrupted } from './stopping.ts'
@@ -51,8 +53,7 @@ export async function openTrainer(options: TrainerOptions, config: Config, logge
   const backend = await chooseBackend({ wanted: options.backend, threads })
   say(backend.reason)
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`) // gauges
+  collectProcessMetrics(registry)
   const metrics = createTrainerMetrics(registry)
   const server = options.metricsPort === undefined ? undefined : await serveMetrics(registry, options.metricsPort)
   if (server !== undefined) say(`Metrics: ${server.url}`)

@@ -5,10 +5,8 @@ import { join } from 'node:path'
 import { openFileModelStore } from '../../adapters/model-store/file.ts'
 import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
 import { dataPaths } from '../../cli/paths.ts'
+import { buildZeroShotOf } from '../../cli/profile-releases.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
-import { musicFeatureEncoder } from '../../processors/analyse-music/feature-encoder.ts'
-import { audibleTags } from '../../processors/analyse-music/vocabulary.ts'
-import { buildZeroShotRelease } from '../../trainer/zero-shot/build.ts'
 import { standInProfile } from './stand-in-profile.ts'
 
 /** @param meaningWeight sets its vectors apart from another's; NaN gives towers whose outputs are none. */
@@ -20,18 +18,8 @@ export async function publishRelease(
 ): Promise<ReleaseManifest> {
   const directory = await mkdtemp(join(tmpdir(), 'cuestream-release-'))
   try {
-    const { textEncoder, imageEncoder, musicEncoder } = profile
-    const [start, end] = imageEncoder.columns.feature!
-    const manifest = await buildZeroShotRelease({
-      directory,
-      tags: audibleTags,
-      textEncoder,
-      image: { id: imageEncoder.id, imageDims: end - start, classNames: imageEncoder.labels },
-      music: { id: musicFeatureEncoder(musicEncoder).id, embeddingDims: musicEncoder.dims },
-      createdAt: '2026-01-01T00:00:00.000Z',
-      release,
-      meaningWeight,
-    })
+    const createdAt = '2026-01-01T00:00:00.000Z'
+    const manifest = await buildZeroShotOf(profile, { directory, createdAt, release, meaningWeight })
     await openFileModelStore({ folder: dataPaths(dataFolder).releases }).publish(manifest, directory)
     return manifest
   } finally {

@@ -4,12 +4,12 @@ import { dirname } from 'node:path'
 /** Ends the names of files that are being written; one that is left over is of a writer that was killed. */
 export const PARTIAL = '.partial'
 
-/** After this the file holds all of the bytes, whatever happens to the power; before it, what it held. */
-export async function writeAtomically(path: string, bytes: Uint8Array | string): Promise<void> {
+/** After this the file holds all of the parts, one after the other, whatever happens to the power; before it, what it held. */
+export async function writeAtomically(path: string, ...parts: readonly (Uint8Array | string)[]): Promise<void> {
   const partial = `${path}.${process.pid}${PARTIAL}`
   const file = await open(partial, 'w')
   try {
-    await file.writeFile(bytes)
+    for (const part of parts) await file.writeFile(part)
     await file.sync()
   } finally {
     await file.close()

@@ -3,10 +3,11 @@
  * that a second run reads them. The file is written whole or not at all; one that cannot be read is made anew.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TextEncoder } from '../../ports/encoder.ts'
 import { CuestreamError } from '../../ports/errors.ts'
+import { writeAtomically } from './atomic-file.ts'
 import { readNpyFile, writeNpy } from './npy.ts'
 
 /** Texts between two reports of progress. */
@@ -57,7 +58,5 @@ async function readKept(path: string, count: number, dims: number): Promise<Floa
 
 async function keep(path: string, vectors: Float32Array, dims: number): Promise<void> {
   await mkdir(join(path, '..'), { recursive: true })
-  const partial = `${path}.${process.pid}.partial`
-  await writeFile(partial, writeNpy({ shape: [vectors.length / dims, dims], values: vectors }))
-  await rename(partial, path)
+  await writeAtomically(path, writeNpy({ shape: [vectors.length / dims, dims], values: vectors }))
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Pairs, RaggedSequences } from './pairs.ts'
 
-/** @returns the sha256 of all that training sees of pairs, in their order. */
+/** @returns the sha256 of all that training and evaluation see of pairs, in their order. */
 export function pairsFingerprint({ count, video, music, texts, videoIds, trackIds, artists, weights }: Pairs): string {
   const hash = createHash('sha256')
   const add = (name: string, values: ArrayBufferView) => {
@@ -17,7 +17,7 @@ export function pairsFingerprint({ count, video, music, texts, videoIds, trackId
   addSequences('music', music)
   add('weights', weights)
   if (texts !== undefined) {
-    hash.update(JSON.stringify([texts.dims, texts.variants]))
+    hash.update(JSON.stringify([texts.strings, texts.dims, texts.variants]))
     add('texts.vectors', texts.vectors)
     add('texts.rows', texts.rows)
   }

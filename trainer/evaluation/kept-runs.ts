@@ -9,8 +9,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pairsFingerprint } from '../data/fingerprint.ts'
 import { readNpyFile, writeNpy } from '../data/npy.ts'
-import type { Pairs, RaggedSequences } from '../data/pairs.ts'
 import type { PairVectors } from './model-scores.ts'
 import { measuredPairs, type PairSet, type Run, type RunData, type RunResult } from './runs.ts'
 import type { Ask } from './tower-vectors.ts'
@@ -71,29 +71,8 @@ export class KeptRuns {
   }
 }
 
-/** @returns sha256 over all that runs read of the pairs. */
+/** Of all that runs read of the pairs. */
 export function fingerprintOf(data: RunData): string {
-  const hash = createHash('sha256')
-  const bytes = ({ buffer, byteOffset, byteLength }: Float32Array | Uint32Array) =>
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength))
-  const sequences = ({ dims, offsets, values }: RaggedSequences) => {
-    hash.update(`${dims} `)
-    bytes(offsets)
-    bytes(values)
-  }
-  const pairs = ({ video, music, texts, videoIds, trackIds, artists, weights }: Pairs) => {
-    sequences(video)
-    sequences(music)
-    bytes(weights)
-    hash.update(JSON.stringify([videoIds, trackIds, artists, texts?.strings, texts?.dims, texts?.variants]))
-    if (texts === undefined) return
-    bytes(texts.vectors)
-    bytes(texts.rows)
-  }
-  pairs(data.training)
-  for (const [set, measured] of measuredPairs(data)) {
-    hash.update(set)
-    pairs(measured)
-  }
-  return hash.digest('hex')
+  const measured = measuredPairs(data).map(([set, pairs]) => [set, pairsFingerprint(pairs)])
+  return JSON.stringify([pairsFingerprint(data.training), measured])
 }

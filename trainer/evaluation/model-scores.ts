@@ -48,9 +48,12 @@ export async function modelVectors(
         const textOf = (pair: number) =>
           texts === undefined || ask === 'video' ? undefined : textVectorOf(texts, pair)
         const given = featureInputs(pairs, chosen, textOf, { most: mostSegments(model) })
-        const outputs = await session.run(new Map(inputs.map((name) => [name, given.get(name)!])))
+        // Tracks are the same however they are asked for.
+        const wanted = ask === asks[0] ? ['query', 'track'] : ['query']
+        const outputs = await session.run(new Map(inputs.map((name) => [name, given.get(name)!])), wanted)
         rows.set(outputs.get('query')!.values, start * dims)
-        tracks.set(outputs.get('track')!.values, start * dims)
+        const own = outputs.get('track')
+        if (own !== undefined) tracks.set(own.values, start * dims)
       }
     }
   } finally {

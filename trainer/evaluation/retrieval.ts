@@ -191,3 +191,11 @@ export function tuneWeight(
     .map((a) => ({ a, figures: evaluateRetrieval(combine(first, second, a), trackIds, pools).figures }))
     .reduce((best, other) => (goodness(other) > goodness(best) ? other : best))
 }
+
+/** @returns the figures by name, `<name>.recallAt10` and so on, as manifests have them. */
+export function namedFigures(name: string, { recall, medianRank }: RetrievalFigures): [string, number][] {
+  return [
+    ...RECALL_AT.map((k): [string, number] => [`${name}.recallAt${k}`, recall[k]]),
+    [`${name}.medianRank`, medianRank],
+  ]
+}

@@ -80,12 +80,12 @@ export class EvaluationSession {
     )
   }
 
-  /** @returns the outputs by name. @throws ShapeError for a value that is missing, unknown or of another shape. */
-  async run(inputs: ReadonlyMap<string, Values>): Promise<Map<string, Values>> {
+  /** @returns the outputs by name, all if none are named: what others alone need is not computed. @throws ShapeError for a value that is missing, unknown or of another shape. */
+  async run(inputs: ReadonlyMap<string, Values>, outputs?: readonly string[]): Promise<Map<string, Values>> {
     this.#check(inputs)
     const feeds: Record<string, Tensor> = {}
     for (const [name, { values, shape }] of inputs) feeds[name] = new Tensor('float32', values, shape)
-    const results = await this.#session.run(feeds)
+    const results = await this.#session.run(feeds, outputs ?? this.#session.outputNames)
     return new Map(
       Object.entries(results).map(([name, { data, dims }]) => [name, { values: data as Float32Array, shape: dims }]),
     )

@@ -15,7 +15,13 @@ import type { ReleaseTowers } from '../../ports/encoder.ts'
 import { ShapeError } from '../../ports/errors.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
 import type { Pairs } from '../data/pairs.ts'
-import { drawPools, evaluateRetrieval, type Pools, type RetrievalFigures } from '../evaluation/retrieval.ts'
+import {
+  drawPools,
+  evaluateRetrieval,
+  namedFigures,
+  type Pools,
+  type RetrievalFigures,
+} from '../evaluation/retrieval.ts'
 import { dotScores } from '../evaluation/scores.ts'
 import { ASKS, type Ask, queryVectors, type TowerVectors, trackVectors } from '../evaluation/tower-vectors.ts'
 import type { VectorsByAsk } from './trainer-vectors.ts'
@@ -226,14 +232,7 @@ function beyondChance(size: number, queries: number): number {
 }
 
 function metricsOf({ figures }: Measured, prefix: string): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(figures).flatMap(([ask, { recall, medianRank }]) => [
-      [`${prefix}${ask}.recallAt1`, recall[1]],
-      [`${prefix}${ask}.recallAt5`, recall[5]],
-      [`${prefix}${ask}.recallAt10`, recall[10]],
-      [`${prefix}${ask}.medianRank`, medianRank],
-    ]),
-  )
+  return Object.fromEntries(Object.entries(figures).flatMap(([ask, found]) => namedFigures(`${prefix}${ask}`, found)))
 }
 
 function percent(share: number): string {

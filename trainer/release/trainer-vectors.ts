@@ -3,20 +3,28 @@
  * towers are held against. The space is that of model/release-towers.ts, at weights of 1 and 1.
  */
 import type { Pairs } from '../data/pairs.ts'
-import { modelVectors } from '../evaluation/model-scores.ts'
+import { modelVectors, type PairVectors } from '../evaluation/model-scores.ts'
 import type { Ask, TowerVectors } from '../evaluation/tower-vectors.ts'
 import type { VimlReleaseInput } from './build.ts'
 
 export type VectorsByAsk = Partial<Record<Ask, TowerVectors>>
 
-/** @returns what each way to ask gives; without texts the video alone. */
-export async function trainerVectors(
-  { viml, mt, a }: Pick<VimlReleaseInput, 'viml' | 'mt' | 'a'>,
+/** Of ViML and MT, each in its own space. */
+export interface OwnVectors {
+  readonly viml: PairVectors
+  readonly mt: PairVectors
+}
+
+export async function ownVectors(
+  { viml, mt }: Pick<VimlReleaseInput, 'viml' | 'mt'>,
   pairs: Pairs,
   { threads }: { readonly threads: number },
-): Promise<VectorsByAsk> {
-  const y = await modelVectors(viml, pairs, { threads })
-  const z = await modelVectors(mt, pairs, { threads })
+): Promise<OwnVectors> {
+  return { viml: await modelVectors(viml, pairs, { threads }), mt: await modelVectors(mt, pairs, { threads }) }
+}
+
+/** @param a MT's share. @returns what each way to ask gives; without texts the video alone. */
+export function trainerVectors({ viml: y, mt: z }: OwnVectors, a: number, pairs: Pairs): VectorsByAsk {
   const joined = (first: Block, second: Block) => sideBySide([first, second], pairs.count)
   const none = (dims: number): Block => ({ rows: new Float32Array(pairs.count * dims), dims, scale: 0 })
   const ofViml = (rows: Float32Array, scale: number): Block => ({ rows, dims: y.dims, scale })

@@ -14,7 +14,7 @@ import { dotScores } from '../../../trainer/evaluation/scores.ts'
 import { ASKS, towerVectors } from '../../../trainer/evaluation/tower-vectors.ts'
 import { buildSingleRelease, buildVimlRelease, type VimlReleaseInput } from '../../../trainer/release/build.ts'
 import { gateRelease } from '../../../trainer/release/gate.ts'
-import { trainerVectors } from '../../../trainer/release/trainer-vectors.ts'
+import { ownVectors, trainerVectors } from '../../../trainer/release/trainer-vectors.ts'
 import { train } from '../../../trainer/train.ts'
 import { parseTrainConfig } from '../../../trainer/train-config.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
@@ -110,7 +110,7 @@ describe('a release of ViML and MT that were trained by heart', () => {
   }
 
   test('its vectors are those of the trainer, and it passes the gate', async () => {
-    const vectors = await trainerVectors(input, pairs, { threads: 1 })
+    const vectors = trainerVectors(await ownVectors(input, pairs, { threads: 1 }), input.a, pairs)
     assert.deepEqual(Object.keys(vectors), [...ASKS])
     const { passed, reasons, metrics } = await gateRelease({
       candidate: towers,

@@ -9,7 +9,7 @@ import type { Pairs, RaggedSequences } from '../../../trainer/data/pairs.ts'
 import { inputStatistics } from '../../../trainer/data/standardise.ts'
 import { ASKS, towerVectors } from '../../../trainer/evaluation/tower-vectors.ts'
 import { buildVimlRelease, type TrainedModel } from '../../../trainer/release/build.ts'
-import { trainerVectors } from '../../../trainer/release/trainer-vectors.ts'
+import { ownVectors, trainerVectors } from '../../../trainer/release/trainer-vectors.ts'
 import { modelConfig, parseTrainConfig } from '../../../trainer/train-config.ts'
 import { assertClose, randomValues } from '../../support/ops-check.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
@@ -87,7 +87,7 @@ for (const [name, given] of Object.entries({
     const store = openFileModelStore({ folder: path.join(folder, 'store') })
     await store.publish(manifest, directory)
     const towers = await loadTowers(store, manifest.release)
-    const expected = await trainerVectors(models, pairs, { threads: 1 })
+    const expected = trainerVectors(await ownVectors(models, pairs, { threads: 1 }), models.a, pairs)
     for (const ask of ASKS) {
       const found = await towerVectors(towers, pairs, ask)
       assert.equal(found.dims, expected[ask]!.dims)
