@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Cache } from './cache.ts'
 import type { Java } from './java.ts'
+import { freePort } from './ports.ts'
 import type { OwnService } from './service.ts'
 import { tryTool } from './tools.ts'
 
@@ -44,4 +45,19 @@ export async function classArchive(
     rmSync(folder, { recursive: true, force: true })
   })
   return join(entry, FILE)
+}
+
+/** A server that one jar holds, with its class archive. @param server makes it, not started */
+export async function archivedServer(
+  name: string,
+  options: { folder: string; port: number },
+  tools: { cache: Cache; java: Java; say: (line: string) => void },
+  server: (options: { folder: string; port: number }, flag: string) => OwnService,
+): Promise<OwnService> {
+  const archive = await classArchive(name, tools, async (folder, flag) => {
+    const trial = server({ folder, port: await freePort() }, flag)
+    await trial.start()
+    return trial
+  })
+  return server(options, archiveFlag(archive))
 }

@@ -3,10 +3,9 @@ import { join } from 'node:path'
 import { SetupError } from '../ports/errors.ts'
 import { artefacts } from './artefacts.ts'
 import type { Cache } from './cache.ts'
-import { archiveFlag, classArchive, jvmFlags } from './class-archive.ts'
+import { archivedServer, jvmFlags } from './class-archive.ts'
 import type { Java } from './java.ts'
 import { installRegistry } from './maven.ts'
-import { freePort } from './ports.ts'
 import { processService } from './process-service.ts'
 import type { OwnService } from './service.ts'
 
@@ -59,12 +58,7 @@ export async function localRegistry(
     await installRegistry(partial, java)
   })
   const jar = join(app, `apicurio-registry-app-${artefacts.registry.version}-runner.jar`)
-  const archive = await classArchive(registryEntry, { cache, java, say }, async (folder, flag) => {
-    const trial = server({ folder, port: await freePort() }, java, jar, flag)
-    await trial.start()
-    return trial
-  })
-  return server(options, java, jar, archiveFlag(archive))
+  return archivedServer(registryEntry, options, { cache, java, say }, (at, flag) => server(at, java, jar, flag))
 }
 
 function server({ folder, port }: { folder: string; port: number }, java: Java, jar: string, flag: string): OwnService {

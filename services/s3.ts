@@ -6,10 +6,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { artefacts } from './artefacts.ts'
 import type { Cache } from './cache.ts'
-import { archiveFlag, classArchive, jvmFlags } from './class-archive.ts'
+import { archivedServer, jvmFlags } from './class-archive.ts'
 import type { Java } from './java.ts'
 import { installS3 } from './maven.ts'
-import { freePort } from './ports.ts'
 import { processService } from './process-service.ts'
 import type { OwnService } from './service.ts'
 
@@ -40,12 +39,7 @@ export async function localS3(
     await installS3(join(partial, JAR), java)
   })
   const jar = join(app, JAR)
-  const archive = await classArchive(s3Entry, { cache, java, say }, async (folder, flag) => {
-    const trial = server({ folder, port: await freePort() }, java, jar, flag)
-    await trial.start()
-    return trial
-  })
-  return server(options, java, jar, archiveFlag(archive))
+  return archivedServer(s3Entry, options, { cache, java, say }, (at, flag) => server(at, java, jar, flag))
 }
 
 function server({ folder, port }: { folder: string; port: number }, java: Java, jar: string, flag: string): OwnService {

@@ -8,10 +8,11 @@ import { loadConfig } from '../../runtime/config.ts'
 import { startServices } from '../../services/start-services.ts'
 import { eraseRedis } from '../support/erase-redis.ts'
 import { onServices } from '../support/on-services.ts'
-import { standInDecoder, standInMedia } from '../support/stand-in-media.ts'
+import { standInContent, standInDecoder } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 
 test('a catalogue that is wiped alone has every document and takedown again, and the index is what it was', async () => {
   const own = await startServices({ want: ['redis'], rungs: ['docker', 'local'] })
@@ -29,16 +30,11 @@ test('a catalogue that is wiped alone has every document and takedown again, and
   })
   after(() => product.close())
   const { catalogue, index, uploads } = product
-  const quiet = () =>
-    until('all stages are done', async () =>
-      (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
-    )
+  const quiet = () => untilQuiet(product)
 
   const ids = ['one', 'two', 'taken-down']
   for (const id of ids) {
-    const content = (async function* () {
-      yield standInMedia({ kind: 'track', seconds: 1.5, silent: false, seed: id })
-    })()
+    const content = standInContent({ kind: 'track', seconds: 1.5, silent: false, seed: id })
     await uploads.submit({ id, kind: 'track', title: `Title of ${id}`, source: { content } })
   }
   await quiet()

@@ -21,6 +21,7 @@ import { standInDecoder } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 import { type Load, startLoad } from '../support/upload-load.ts'
 
 const UPLOADS_FIRST = 40
@@ -56,13 +57,7 @@ export function rebuildTests(engines: string, settings: () => Promise<Record<str
     })
 
     const nameOf = async (kind: IndexKind) => ({ kind, release: (await product.releases.current()).release })
-    const quiet = () =>
-      until(
-        'all stages are done',
-        async () =>
-          (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
-        WITHIN_MS,
-      )
+    const quiet = () => untilQuiet(product, WITHIN_MS)
     const ended = () =>
       until(
         'the rebuild ends',

@@ -23,10 +23,11 @@ import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { musicEmbedded } from '../../topics/topics.ts'
 import { query } from '../support/query.ts'
 import { publishRelease } from '../support/second-release.ts'
-import { standInDecoder, standInMedia } from '../support/stand-in-media.ts'
+import { standInContent, standInDecoder } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 
 const TRACKS = 24
 const VIDEOS = 6
@@ -78,19 +79,11 @@ export function releaseTests(engines: string, settings: () => Promise<Record<str
     })
 
     async function submit(kind: 'track' | 'video', id: string): Promise<string> {
-      const content = (async function* () {
-        yield standInMedia({ kind, seconds: 1.5, silent: false, seed: id })
-      })()
+      const content = standInContent({ kind, seconds: 1.5, silent: false, seed: id })
       await product.uploads.submit({ id, kind, title: `Title of ${id}`, source: { content } })
       return id
     }
-    const quiet = () =>
-      until(
-        'all stages are done',
-        async () =>
-          (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
-        WITHIN_MS,
-      )
+    const quiet = () => untilQuiet(product, WITHIN_MS)
     const ask = (over: Partial<RecommendationRequested> = {}) =>
       client.request(query({ text: 'calm guitar', limit: 5, ...over }), 20_000)
     const answeredBy = async (requestId: string) => (await ask({ requestId })).release

@@ -8,10 +8,10 @@ import { loadConfig } from '../../runtime/config.ts'
 import { splitEmbeddingKey } from '../../topics/embedding-key.ts'
 import { deadLetterTopic } from '../../topics/topic.ts'
 import { topics, uploadsRemoved } from '../../topics/topics.ts'
-import { standInDecoder, standInMedia } from '../support/stand-in-media.ts'
+import { standInContent, standInDecoder } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 
 const DAY_MS = 86_400_000
 
@@ -36,15 +36,10 @@ describe('after a takedown', () => {
       kind,
       title: `Title of ${id}`,
       source: {
-        content: (async function* () {
-          yield standInMedia({ kind, seconds: 1.5, silent: false, seed: id })
-        })(),
+        content: standInContent({ kind, seconds: 1.5, silent: false, seed: id }),
       },
     })
-  const quiet = () =>
-    until('all stages are done', async () =>
-      (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
-    )
+  const quiet = () => untilQuiet(product)
 
   /** Topics with a record of the id, by whether it is a value. */
   async function tracesOf(id: string): Promise<{ values: string[]; tombstones: string[] }> {

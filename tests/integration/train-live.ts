@@ -20,9 +20,9 @@ import { createTrainerMetrics } from '../../trainer/metrics.ts'
 import { parseTrainConfig } from '../../trainer/train-config.ts'
 import { kindredDecoder, kindredProfile } from '../support/kindred-media.ts'
 import { query } from '../support/query.ts'
-import { standInMedia } from '../support/stand-in-media.ts'
+import { standInContent } from '../support/stand-in-media.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 
 const VIDEOS = 400
 const TRACKS = 20
@@ -71,12 +71,7 @@ export function trainLiveTests(engines: string, settings: () => Promise<Record<s
       })
       for (let i = 0; i < VIDEOS; i++) await submit('video', `video-${i}`)
       for (let i = 0; i < TRACKS; i++) await submit('track', `track-${i}`)
-      await until(
-        'all stages are done',
-        async () =>
-          (await product.health.stages()).every(({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0),
-        WITHIN_MS,
-      )
+      await untilQuiet(product, WITHIN_MS)
     })
     after(async () => {
       await client.close()
@@ -88,9 +83,7 @@ export function trainLiveTests(engines: string, settings: () => Promise<Record<s
         id,
         kind,
         source: {
-          content: (async function* () {
-            yield standInMedia({ kind, seconds: 1.5, silent: false, seed: id })
-          })(),
+          content: standInContent({ kind, seconds: 1.5, silent: false, seed: id }),
         },
       })
 

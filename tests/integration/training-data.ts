@@ -15,10 +15,10 @@ import { holdingTrainingFolder } from '../../cli/training-folder.ts'
 import { SetupError } from '../../ports/errors.ts'
 import { type Config, loadConfig } from '../../runtime/config.ts'
 import { pairsFromTriplets } from '../../trainer/data/triplet-pairs.ts'
-import { standInDecoder, standInMedia } from '../support/stand-in-media.ts'
+import { standInContent, standInDecoder } from '../support/stand-in-media.ts'
 import { standInProfile } from '../support/stand-in-profile.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
-import { until } from '../support/until.ts'
+import { untilQuiet } from '../support/until-quiet.ts'
 
 const VIDEOS = 120
 const logger = pino({ level: process.env.TEST_LOG ?? 'silent' })
@@ -57,20 +57,10 @@ export function trainingDataTests(engines: string, settings: () => Promise<Recor
         id,
         kind,
         source: {
-          content: (async function* () {
-            yield standInMedia({ kind, seconds: 1.5, silent: id === 'silent', seed: id })
-          })(),
+          content: standInContent({ kind, seconds: 1.5, silent: id === 'silent', seed: id }),
         },
       })
-    const quiet = () =>
-      until(
-        'all stages are done',
-        async () =>
-          (await service.product.health.stages()).every(
-            ({ lagRecords, inFlight }) => lagRecords === 0 && inFlight === 0,
-          ),
-        240_000,
-      )
+    const quiet = () => untilQuiet(service.product, 240_000)
 
     test('are each video that has sound with its soundtrack and text, and each choice', async () => {
       const told: number[] = []

@@ -24,6 +24,11 @@ export function standInMedia(media: StandInMedia): Buffer {
   return Buffer.from(`${MARK}${JSON.stringify(media)}`)
 }
 
+/** As an upload gives it. */
+export async function* standInContent(media: StandInMedia): AsyncGenerator<Buffer> {
+  yield standInMedia(media)
+}
+
 export async function readStandIn(path: string): Promise<StandInMedia> {
   const text = await readFile(path, 'utf8')
   if (!text.startsWith(MARK)) throw new InvalidRecordError('media-format', 'This is no medium that can be decoded')

@@ -10,20 +10,12 @@ import { dataPaths } from '../../../cli/paths.ts'
 import { seededRandom } from '../../../model/random.ts'
 import { RetryableError, ShapeError } from '../../../ports/errors.ts'
 import type { ModelStore } from '../../../ports/model-store.ts'
+import { isAlive } from '../../support/is-alive.ts'
 import { publishRelease } from '../../support/second-release.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { until } from '../../support/until.ts'
 
 const parent = fileURLToPath(new URL('../../support/towers-parent-process.ts', import.meta.url))
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
 
 describe('towers in a process of their own', () => {
   const folder = temporaryFolder()

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { type HeldProcess, holdProcess } from '../../../services/held-process.ts'
+import { isAlive } from '../../support/is-alive.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 import { until } from '../../support/until.ts'
 
@@ -46,13 +47,4 @@ async function outcome(held: HeldProcess): Promise<string> {
     how = text
   })
   return until('it to end', async () => how || undefined)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -5,7 +5,6 @@ import path from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { openFileModelStore } from '../../../adapters/model-store/file.ts'
 import { loadTowers, type OnnxTowers } from '../../../adapters/onnx/towers.ts'
-import { seededRandom } from '../../../model/random.ts'
 import { dot } from '../../../model/vector.ts'
 import type { ReleaseManifest } from '../../../ports/release-manifest.ts'
 import { type Pairs, sequenceOf, textVectorOf } from '../../../trainer/data/pairs.ts'
@@ -17,6 +16,7 @@ import { gateRelease } from '../../../trainer/release/gate.ts'
 import { ownVectors, trainerVectors } from '../../../trainer/release/trainer-vectors.ts'
 import { train } from '../../../trainer/train.ts'
 import { parseTrainConfig } from '../../../trainer/train-config.ts'
+import { randomPairs } from '../../support/random-pairs.ts'
 import { temporaryFolder } from '../../support/temporary-folder.ts'
 
 const COUNT = 12
@@ -28,35 +28,6 @@ const ENCODERS = {
 }
 const ENCODER = { kind: 'transformer', layers: 1, hidden: 16, heads: 2, segments: 4 }
 
-/** Pairs of one to three segments, without any likeness between video, words and music. */
-function randomPairs(seed: number): Pairs {
-  const random = seededRandom(seed)
-  const values = (length: number) => Float32Array.from({ length }, () => 4 * random() - 2)
-  const sequences = (dims: number) => {
-    const offsets = new Uint32Array(COUNT + 1)
-    for (let pair = 0; pair < COUNT; pair++) offsets[pair + 1] = offsets[pair]! + 1 + Math.floor(random() * 3)
-    return { dims, offsets, values: values(offsets[COUNT]! * dims) }
-  }
-  const ids = Array.from({ length: COUNT }, (_, pair) => `pair-${pair}`)
-  const strings = ['', ...ids]
-  return {
-    count: COUNT,
-    video: sequences(WIDTHS.video),
-    music: sequences(WIDTHS.music),
-    texts: {
-      strings,
-      dims: WIDTHS.text,
-      vectors: values(strings.length * WIDTHS.text),
-      variants: 1,
-      rows: Uint32Array.from(ids, (_, pair) => pair + 1),
-    },
-    videoIds: ids,
-    trackIds: ids,
-    artists: ids,
-    weights: new Float32Array(COUNT).fill(1),
-  }
-}
-
 function byHeart(pairs: Pairs, given: object) {
   const fixed = { dims: 16, dropout: 0, batch: COUNT, epochs: 120, emaDecay: 0, weightDecay: 0, learningRate: 0.02 }
   const config = parseTrainConfig({ ...fixed, encoder: ENCODER, fusion: 'mlp', ...given })
@@ -66,7 +37,7 @@ function byHeart(pairs: Pairs, given: object) {
 
 describe('a release of ViML and MT that were trained by heart', () => {
   const folder = temporaryFolder()
-  const pairs = randomPairs(1)
+  const pairs = randomPairs(1, COUNT)
   const store = openFileModelStore({ folder: path.join(folder, 'store') })
   let input: VimlReleaseInput
   let manifest: ReleaseManifest
