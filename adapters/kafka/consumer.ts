@@ -48,6 +48,8 @@ const FLUSH_EVERY_MS = 1_000
 /** Telling the group what is done, and leaving it: what fails is done again by whoever has the partition next. */
 const FLUSH_WITHIN_MS = 1_500
 const COMMIT_WITHIN_MS = 1_000
+/** Longer than a transaction that Kafka undoes by itself holds a partition up. */
+const TOLD_AFTER_MS = 20_000
 /** A fetch is answered, or given up, long before. */
 const STALLED_MS = 60_000
 
@@ -216,6 +218,7 @@ export class GroupConsumer implements Consumer {
 
   #look(): void {
     void this.#flush()
+    for (const lane of this.#lanes.values()) lane.tellStandstill(TOLD_AFTER_MS)
     if (this.#fetcher.waitingMs < STALLED_MS) return
     this.#fail(
       new OutageError('kafka-stalled', `Group ${this.#context.consume.group}: no fetch was answered for a minute`),

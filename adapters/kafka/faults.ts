@@ -132,6 +132,8 @@ export interface Patience {
   readonly longestDelayMs?: number
   /** Which errors are worth another try; default isTransient. */
   readonly worthwhile?: (error: unknown) => boolean
+  /** What the try before the next one met. */
+  readonly onRetry?: (error: unknown) => void
 }
 
 const LONGEST_DELAY_MS = 1_000
@@ -151,6 +153,7 @@ export async function patiently<T>(what: string, patience: Patience, attempt: ()
       const waitMs = delayMs * (0.75 + Math.random() / 2)
       const enough = signal?.aborted || performance.now() + waitMs > deadline
       if (enough || !worthwhile(error)) throw translated(what, error)
+      patience.onRetry?.(error)
       await delay(waitMs, undefined, { signal }).catch(() => {})
     }
   }

@@ -10,6 +10,7 @@
  *   [bounded]        a lane asks for more only while little waits in it
  *   [readable]       what cannot be read stops its own partition alone: it is told, and tried again now and then until
  *                    an operator has acted
+ *   [told]           a lane that stands still says what it waits for
  *   [through]        the offset moves past control records and holes, so that a lag of 0 means that nothing is left
  */
 import { setMaxListeners } from 'node:events'
@@ -62,6 +63,8 @@ const NO_PROGRESS_MS = 10
 const UNREADABLE_AGAIN_MS = 10_000
 const LONG_PAUSE_MS = 1_000
 
+type Missing = 'the end of a rebalance' | 'its offset' | 'its transactional id' | 'records' | undefined
+
 export class Lane {
   readonly topic: string
   readonly partition: number
@@ -84,6 +87,11 @@ export class Lane {
   #isTrusted = false
   #running: Promise<unknown> | undefined
   #wake: (() => void) | undefined
+  /** What stands between the lane and its next batch. [told] */
+  #standstill: { missing: Missing; sinceMs: number; isTold?: boolean; met?: unknown } = {
+    missing: undefined,
+    sinceMs: 0,
+  }
   /** Where to fetch; undefined until it is known. */
   #position: number | undefined
   /** The first record that is not done. */
@@ -185,10 +193,14 @@ export class Lane {
       this.#waiting = this.#waiting.length === 0 ? records : this.#waiting.concat(records)
       for (const record of records) this.#waitingBytes += record.bytes
       this.#notify()
-    } else if (nextOffset > offset && this.#committed === offset && this.#waiting.length === 0) {
-      this.#committed = nextOffset // [through]
-      this.#untold = nextOffset
-    }
+    } else if (this.#committed === offset) this.#passHoles()
+  }
+
+  /** Behind the last record that is done there may be control records and holes. [through] */
+  #passHoles(): void {
+    if (this.#waiting.length > 0 || this.#position! <= this.#committed) return
+    this.#committed = this.#position!
+    this.#untold = this.#position
   }
 
   #tryAgainLater(error: unknown): void {
@@ -239,17 +251,38 @@ export class Lane {
     try {
       await this.#options.after // [one-at-a-time]
       while (!this.#stopping.signal.aborted) {
-        if (this.#held) await this.#change()
-        else if (this.#position === undefined) await this.#unlessStopped(this.#begin())
-        else if (this.#waiting.length === 0) await this.#change()
-        else if (this.#atomic && !this.#isTrusted) await this.#unlessStopped(this.#establishTrust())
-        else await this.#deliverNext()
+        const missing = this.#missing
+        if (this.#standstill?.missing !== missing) this.#standstill = { missing, sinceMs: performance.now() }
+        if (missing === 'its offset') await this.#unlessStopped(this.#begin())
+        else if (missing === 'its transactional id') await this.#unlessStopped(this.#establishTrust())
+        else if (missing === undefined) await this.#deliverNext()
+        else await this.#change()
       }
     } catch (error) {
       // Work that was already void may fail as it likes: the new owner meets the same records.
       if (!this.#revoked.signal.aborted) this.#options.onFailure(error)
     }
     await Promise.allSettled(this.#commits)
+  }
+
+  /** What must come before the next batch. */
+  get #missing(): Missing {
+    if (this.#held) return 'the end of a rebalance'
+    if (this.#position === undefined) return 'its offset'
+    if (this.#waiting.length === 0) return 'records'
+    return this.#atomic && !this.#isTrusted ? 'its transactional id' : undefined
+  }
+
+  /** Tells, once, of what has been missing for longer. [told] */
+  tellStandstill(longerThanMs: number): void {
+    const { missing, sinceMs, isTold, met } = this.#standstill
+    const ms = performance.now() - sinceMs
+    if (missing === undefined || missing === 'records' || isTold || ms < longerThanMs) return
+    this.#standstill.isTold = true
+    const where = `Partition ${this.partition} of ${this.topic} in group ${this.#group}`
+    const message = `${where} has waited ${Math.round(ms / 1_000)} s for ${missing}`
+    const cause = met instanceof Error ? met : undefined
+    this.#options.onError(new OutageError('kafka-stalled', cause ? `${message}: ${cause.message}` : message, { cause }))
   }
 
   /** What the group refuses while it shares out anew is tried again, if the partition stays. */
@@ -263,9 +296,13 @@ export class Lane {
     }
   }
 
+  readonly #onRetry = (error: unknown) => {
+    this.#standstill.met = error
+  }
+
   /** Waits through an outage. */
   get #patience() {
-    return { deadline: Number.POSITIVE_INFINITY, signal: this.#stopping.signal }
+    return { deadline: Number.POSITIVE_INFINITY, signal: this.#stopping.signal, onRetry: this.#onRetry }
   }
 
   async #begin(): Promise<void> {
@@ -289,7 +326,7 @@ export class Lane {
   async #establishTrust(): Promise<void> {
     const { producer, offsets, group } = this.#options
     const trusting = new AbortController()
-    const patience = { deadline: Number.POSITIVE_INFINITY, signal: trusting.signal }
+    const patience = { ...this.#patience, signal: trusting.signal }
     this.#trusting = trusting
     let committed: number | undefined
     try {
@@ -375,7 +412,9 @@ export class Lane {
       this.#running = undefined
     }
     const isDone = this.#committed === last + 1 || this.#committed === this.#throughFrom(last)
-    if (!isDone) this.#restore(taken)
+    if (isDone)
+      this.#passHoles() // those that came while the commit was on its way
+    else this.#restore(taken)
     if (outcome.next === 'pause') await this.#pause(outcome.forMs)
     // A handler that neither commits nor waits must not starve the others.
     else if (this.#committed === committed) await this.#change(NO_PROGRESS_MS)

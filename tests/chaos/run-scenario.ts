@@ -7,7 +7,7 @@
  * The seed decides the load and the moments of the faults; what the machine makes of them differs from run to run.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -17,6 +17,7 @@ import { dataPaths } from '../../cli/paths.ts'
 import { projectionGeneration } from '../../cli/projection.ts'
 import { createUploads } from '../../gateway/uploads.ts'
 import { seededRandom } from '../../model/random.ts'
+import type { PartitionLag } from '../../ports/broker.ts'
 import { indexEmbeddings } from '../../processors/index-embeddings/index-embeddings.ts'
 import { materializeTriplets } from '../../processors/materialize-triplets/materialize-triplets.ts'
 import { processors } from '../../processors/registry.ts'
@@ -29,7 +30,7 @@ import { topics } from '../../topics/topics.ts'
 import { inTime } from '../conformance/deadline.ts'
 import { type ChaosServers, type ServerNeeds, startChaosServers } from '../support/chaos-servers.ts'
 import { type Fleet, type Slot, startFleet } from '../support/fleet.ts'
-import { errorsIn } from '../support/fleet-logs.ts'
+import { errorsIn, lastWarningsIn } from '../support/fleet-logs.ts'
 import { openGroupMembers } from '../support/group-members.ts'
 import { compareMembership } from '../support/membership.ts'
 import { watchProgress } from '../support/progress.ts'
@@ -244,6 +245,7 @@ export async function runScenario(scenario: Scenario, options: RunOptions): Prom
     return report
   } catch (error) {
     say(`it broke off: ${(error as Error).message} ${(error as { cause?: Error }).cause?.message ?? ''}`)
+    for (const warning of existsSync(logFolder) ? lastWarningsIn(logFolder) : []) say(warning)
     throw error
   } finally {
     for (const close of closers.reverse()) await close().catch((error: Error) => say(`closing: ${error.message}`))
@@ -300,10 +302,12 @@ async function quiet(backends: Backends, say: (line: string) => void): Promise<v
   for (const processor of processors) {
     const names = groupTopics(processor)
     let [before, waiting] = [false, 'nothing']
+    let unread: readonly PartitionLag[] = []
     let tellAt = performance.now() + TELL_EVERY_MS
     const isQuiet = async () => {
       const lags = await backends.broker.lag(await groups(processor.name), names)
       const behind = lags.filter(({ lagRecords }) => lagRecords > 0)
+      unread = behind
       waiting = behind
         .map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`)
         .join(', ')
@@ -315,7 +319,12 @@ async function quiet(backends: Backends, say: (line: string) => void): Promise<v
       before = behind.length === 0
       return twice
     }
-    await until(`${processor.name} to have no lag`, isQuiet, QUIET_WITHIN_MS).catch((cause) => {
+    await until(`${processor.name} to have no lag`, isQuiet, QUIET_WITHIN_MS).catch(async (cause) => {
+      for (const { topic, partition, committedOffset } of unread) {
+        // None: a transaction that nobody ends holds readers up.
+        const readable = await backends.broker.read(topic, partition, committedOffset, 1_000)
+        say(`${topic}/${partition}: ${readable.length} records can be read from ${committedOffset} on`)
+      }
       throw new Error(`${processor.name} still waits: ${waiting}`, { cause })
     })
   }

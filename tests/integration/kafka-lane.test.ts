@@ -94,6 +94,16 @@ function fetched(topic: string, values: readonly Buffer[]): FetchedPartition {
   return { ...place, highWatermark: values.length, lastStableOffset: values.length, logStartOffset: 0 }
 }
 
+/** A record of a transaction that was undone. */
+function aborted(topic: string, offset: number): FetchedPartition {
+  const stamp = { producerId: 7n, producerEpoch: 0, firstSequence: 0, transactional: true }
+  const records = encodeBatch([{ key: null, value: Buffer.from('undone'), headers: {}, timestamp: 1 }], stamp)
+  records.writeBigInt64BE(BigInt(offset), 0)
+  const undone = [{ producerId: 7n, firstOffset: offset }]
+  const place = { topic, partition: 0, errorCode: 0, aborted: undone, records }
+  return { ...place, highWatermark: offset + 1, lastStableOffset: offset + 1, logStartOffset: 0 }
+}
+
 for (const [how, lose] of [
   ['is taken away', (lane: Lane) => lane.revoke()],
   ['is to be given up with a member that stops', (lane: Lane) => lane.stopFetching()],
@@ -125,6 +135,26 @@ test('a partition that waits for a group which its member leaves ends', async (t
   lane.stopFetching()
   await inTime(lane.ended, 'its end')
   assert.deepEqual(errors, [])
+})
+
+test('what comes to nothing while a commit is on its way is passed too: no lag is left', async (t) => {
+  const done = signal()
+  const { lane, topic } = await open(t, {
+    values: [],
+    consume: {
+      atomic: false,
+      async onBatch(batch) {
+        const committed = batch.commit(1, [record(topic, 'out')])
+        lane.accept(1, aborted(topic, 1))
+        await committed
+        done.resolve()
+        return { next: 'continue' }
+      },
+    },
+  })
+  lane.accept(0, fetched(topic, [Buffer.from('1')]))
+  await inTime(done.promise, 'the commit')
+  await until(() => lane.takeUntold() === 2, 'the place behind what was aborted')
 })
 
 for (const [how, pausesForMs] of [

@@ -3,7 +3,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const ERROR = 50
+const WARNING = 40
 const MOST = 20
+const LAST = 8
 const TEXT_CHARACTERS = 300
 
 /** @returns messages of level error and above, and what is no log at all (a stack as it died), with how often each came. */
@@ -21,10 +23,22 @@ export function errorsIn(logFolder: string): Record<string, number> {
   return counts
 }
 
-function textOf(line: string): string | undefined {
+/** The last messages of level warning and above of each process, for who looks at a run that broke off. */
+export function lastWarningsIn(logFolder: string): string[] {
+  return readdirSync(logFolder)
+    .filter((name) => name.endsWith('.log'))
+    .flatMap((file) => {
+      const told = readFileSync(join(logFolder, file), 'utf8')
+        .split('\n')
+        .flatMap((line) => textOf(line, WARNING) ?? [])
+      return told.slice(-LAST).map((text) => `${file}: ${text}`.slice(0, TEXT_CHARACTERS))
+    })
+}
+
+function textOf(line: string, least = ERROR): string | undefined {
   if (line.startsWith('{')) {
-    const { level, msg, err } = JSON.parse(line) as { level: number; msg: string; err?: { message: string } }
-    return level >= ERROR ? `${msg}: ${err?.message ?? ''}` : undefined
+    const told = JSON.parse(line) as { level: number; msg: string; reason?: string; err?: { message: string } }
+    return told.level >= least ? `${told.msg}: ${told.err?.message ?? told.reason ?? ''}` : undefined
   }
   return /^[A-Za-z]*(Error|Warning)\b/.test(line) ? line : undefined
 }

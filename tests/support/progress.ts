@@ -53,19 +53,30 @@ export function watchProgress(
   }
   const watching = watch()
 
-  async function until<T>(what: string, withinMs: number, find: () => T | undefined): Promise<T> {
+  /** Where a stage stands by the last look, for who waited in vain. */
+  function standing(stage: string): string {
+    const last = samples.get(stage)!.at(-1)
+    if (last === undefined) return 'it was never seen'
+    const behind = [...last.partitions.values()].filter(({ lagRecords }) => lagRecords > 0)
+    const places = behind.map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`)
+    const seconds = ((performance.now() - last.atMs) / 1_000).toFixed(1)
+    return `seen ${seconds} s ago, behind on: ${places.join(', ') || 'nothing'}`
+  }
+
+  async function until<T>(stage: string, what: string, withinMs: number, find: () => T | undefined): Promise<T> {
     const deadline = performance.now() + withinMs
     for (;;) {
       const found = find()
       if (found !== undefined) return found
-      if (stopped || performance.now() > deadline) throw new Error(`Waited ${withinMs} ms for ${what}`)
+      if (stopped || performance.now() > deadline)
+        throw new Error(`Waited ${Math.round(withinMs)} ms for ${what} of ${stage}; ${standing(stage)}`)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS / 3))
     }
   }
 
   return {
     recovered(stage, sinceMs, withinMs) {
-      return until(`${stage} to commit again`, withinMs + performance.now() - sinceMs, () => {
+      return until(stage, 'another commit', withinMs + performance.now() - sinceMs, () => {
         // From the first look that began after the fault: what was committed before is no recovery.
         const since = samples.get(stage)!.filter(({ askedAtMs }) => askedAtMs >= sinceMs)
         const base = since[0]?.partitions
@@ -85,7 +96,7 @@ export function watchProgress(
       })
     },
     async started(stage, withinMs) {
-      await until(`the first commit of ${stage}`, withinMs, () => {
+      await until(stage, 'the first commit', withinMs, () => {
         const last = samples.get(stage)!.at(-1)
         return last && [...last.partitions.values()].some(({ committedOffset }) => committedOffset > 0)
           ? true
