@@ -412,8 +412,8 @@ export class Lane {
       this.#running = undefined
     }
     const isDone = this.#committed === last + 1 || this.#committed === this.#throughFrom(last)
-    if (isDone)
-      this.#passHoles() // those that came while the commit was on its way
+    // Holes that came while the commit was on its way are passed too.
+    if (isDone) this.#passHoles()
     else this.#restore(taken)
     if (outcome.next === 'pause') await this.#pause(outcome.forMs)
     // A handler that neither commits nor waits must not starve the others.
