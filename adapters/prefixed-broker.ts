@@ -34,6 +34,7 @@ export function prefixedBroker(broker: Broker, prefix: string): Broker {
         ...options,
         group: prefix + options.group,
         topics: topicsThere(options.topics),
+        ...(options.outputs && { outputs: topicsThere(options.outputs) }),
         onBatch: (batch) => options.onBatch(batchHere(batch)),
       })
       return {

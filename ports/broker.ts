@@ -76,6 +76,8 @@ export interface ConsumeOptions {
    * leaves outputs that come again. For sinks, and for replies that are void within seconds. Default true.
    */
   readonly atomic?: boolean
+  /** Topics that commits write to: where a broker's crash left a commit by halves, it is made whole in these. */
+  readonly outputs?: readonly string[]
   /** Called for one batch a partition at a time; several partitions at once. A rejection stops the consumer (`failed`). */
   onBatch(batch: Batch): Promise<BatchOutcome>
 }

@@ -368,6 +368,7 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
           maxRecords: processor.maxRecords ?? MAX_RECORDS,
           from: processor.start ?? 'earliest',
           atomic: processor.delivery === 'exactly-once',
+          outputs: [...processor.to.map((to) => to.name), ...processor.from.map((from) => deadLetterName(from.name))],
           onBatch,
         })
         if (stopping.signal.aborted) await consumer.stop(0)

@@ -17,8 +17,8 @@ import { setMaxListeners } from 'node:events'
 import type { Batch, BatchOutcome, ConsumeOptions, OutputRecord, StoredRecord } from '../../ports/broker.ts'
 import { FencedError, OutageError } from '../../ports/errors.ts'
 import { batchesOf, groupedByPartition } from './delivery.ts'
-import { settledBy, within } from './faults.ts'
-import type { Offsets } from './offsets.ts'
+import { isTransient, type Patience, settledBy, typeOf, within } from './faults.ts'
+import type { Offsets, TopicPartition } from './offsets.ts'
 import { decodeRecordSet, type ReadRecord, type ReadSet } from './record-batch.ts'
 import type { FetchedPartition, GroupIdentity } from './requests.ts'
 import type { TopicDirectory } from './topic-directory.ts'
@@ -60,6 +60,8 @@ const LITTLE_BYTES = 512 * 1024
 const MOST_BATCH_BYTES = 16 * 1024 * 1024
 const LOOK_AGAIN_MS = 100
 const NO_PROGRESS_MS = 10
+/** Kafka applies the offsets of a transaction soon after it has ended. */
+const STABLE_WITHIN_MS = 2_000
 const UNREADABLE_AGAIN_MS = 10_000
 const LONG_PAUSE_MS = 1_000
 
@@ -324,7 +326,7 @@ export class Lane {
 
   /** [trusted] */
   async #establishTrust(): Promise<void> {
-    const { producer, offsets, group } = this.#options
+    const { group } = this.#options
     const trusting = new AbortController()
     const patience = { ...this.#patience, signal: trusting.signal }
     this.#trusting = trusting
@@ -333,8 +335,7 @@ export class Lane {
       await settledBy(group.ready(), patience)
       // A member that was put out of the group without knowing would shut out the rightful owner.
       if (!(await settledBy(group.confirm(), patience))) return await this.#change(LOOK_AGAIN_MS)
-      await producer.open(patience)
-      ;[committed] = await offsets.committed(this.#group, [this], true, patience)
+      committed = await this.#stableOffset(patience)
     } catch (error) {
       if (trusting.signal.aborted) return // it stops, or begins anew if the partition stays
       throw error
@@ -345,6 +346,34 @@ export class Lane {
     if (committed === undefined || committed <= this.#committed) return
     this.#committed = committed
     this.#restore([])
+  }
+
+  async #outputPartitions(patience: Patience): Promise<TopicPartition[]> {
+    const { directory, consume } = this.#options
+    const layouts = await directory.layouts(consume.outputs ?? [], patience)
+    return layouts.flatMap(({ name, leaders }) => leaders.map((_, partition) => ({ topic: name, partition })))
+  }
+
+  /** Opens the transactional id. @returns what the group was told last, once nothing of that is pending */
+  async #stableOffset(patience: Patience): Promise<number | undefined> {
+    const { producer, offsets } = this.#options
+    for (;;) {
+      await producer.open(patience)
+      const stableBy = within(STABLE_WITHIN_MS)
+      let isPending = false
+      const worthwhile = (error: unknown) => {
+        isPending = typeOf(error) === 'UNSTABLE_OFFSET_COMMIT' && performance.now() > stableBy
+        return isTransient(error) && !isPending
+      }
+      try {
+        const [committed] = await offsets.committed(this.#group, [this], true, { ...patience, worthwhile })
+        return committed
+      } catch (error) {
+        if (!isPending) throw error
+      }
+      // The transaction before has ended, so nobody else is to end what is still pending.
+      await producer.settle(this.#group, await this.#outputPartitions(patience), patience)
+    }
   }
 
   /** What waits is fetched anew from there. */

@@ -5,13 +5,21 @@
  *   OffsetFetch 7                [stable]: an offset that an open transaction may still move is not given out
  *   InitProducerId 3             [own epoch]: refused where a later holder of the transactional id has taken over (KIP-360)
  *   TxnOffsetCommit 3            [generation]: the group refuses offsets of a member that it no longer knows (KIP-447)
+ *   DescribeTransactions 0       how the last transaction of an id ended, or will (KIP-664)
  */
 import { SetupError } from '../../ports/errors.ts'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { type ApiRequest, kafkajsInternals, type ProtocolRequest } from './kafkajs-internals.ts'
 import type { AbortedTransaction } from './record-batch.ts'
 
-const API = { Produce: 0, Fetch: 1, OffsetFetch: 9, InitProducerId: 22, TxnOffsetCommit: 28 } as const
+const API = {
+  Produce: 0,
+  Fetch: 1,
+  OffsetFetch: 9,
+  InitProducerId: 22,
+  TxnOffsetCommit: 28,
+  DescribeTransactions: 65,
+} as const
 
 function protocolRequest<Response>(
   apiName: keyof typeof API,
@@ -37,6 +45,8 @@ function protocolRequest<Response>(
   }
   return { request, response, ...(options.requestTimeout && { requestTimeout: options.requestTimeout }) }
 }
+
+const UNKNOWN_TRANSACTIONAL_ID = 105
 
 /** Younger than kafkajs's table of errors. */
 const YOUNGER = new Map([
@@ -332,6 +342,45 @@ export function txnOffsetCommitRequest(
       })
     },
   )
+}
+
+/** As Kafka names the states of a transactional id; undefined for an id that it does not know. */
+export function describeTransactionRequest(transactionalId: string): ProtocolRequest<string | undefined> {
+  return protocolRequest(
+    'DescribeTransactions',
+    0,
+    (writer) =>
+      writer
+        .noTags() // of the header
+        .compactArray([transactionalId], (w, id) => w.compactString(id))
+        .noTags(),
+    (reader) => {
+      reader.skipTags() // of the header
+      reader.at += 4 // throttle time
+      const [described] = reader.compactArray((r) => {
+        const errorCode = r.int16()
+        r.compactString() // the id
+        const state = r.compactString()
+        r.at += 4 + 8 + 8 + 2 // timeout, start, producer id and epoch
+        r.compactArray((topics) => {
+          topics.compactString()
+          topics.compactArray((partitions) => partitions.int32())
+          topics.skipTags()
+        })
+        r.skipTags()
+        return { errorCode, state }
+      })
+      if (described === undefined || described.errorCode === UNKNOWN_TRANSACTIONAL_ID) return undefined
+      const error = errorOf(described.errorCode)
+      if (error !== undefined) throw error
+      return described.state
+    },
+  )
+}
+
+/** Kafka before 3.0 does not tell. */
+export function canDescribeTransactions(node: { supports(apiKey: number, version: number): boolean }): boolean {
+  return node.supports(API.DescribeTransactions, 0)
 }
 
 /** @throws SetupError 'kafka-too-old' */

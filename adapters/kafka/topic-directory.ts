@@ -5,8 +5,8 @@
 import type { OutputRecord } from '../../ports/broker.ts'
 import { InvalidRecordError } from '../../ports/errors.ts'
 import { partitionForKey } from '../partitioner.ts'
-import { patiently, settledBy, translated, within } from './faults.ts'
-import { type Nodes, unknownPartition, unknownTopic } from './nodes.ts'
+import { type Patience, patiently, settledBy, translated, within } from './faults.ts'
+import { type Nodes, type TopicLayout, unknownPartition, unknownTopic } from './nodes.ts'
 import { BATCH_HEADER_BYTES, type LogRecord, recordBytes } from './record-batch.ts'
 
 export interface PreparedRecord {
@@ -62,6 +62,11 @@ export class TopicDirectory {
       await this.#learnBy(deadline, [topic]) // it may have grown
     }
     return records.map((record) => this.#prepareOne(record, this.#known.get(record.topic)!))
+  }
+
+  /** Of those that exist. @throws OutageError */
+  layouts(topics: readonly string[], patience: Patience): Promise<TopicLayout[]> {
+    return patiently(`looking up ${topics.join(', ')}`, patience, () => this.#nodes.layouts(topics))
   }
 
   /** Topics were created or changed by this process. */

@@ -10,15 +10,22 @@
  *              (kafkajs#430): each is tried again
  *   [in-doubt] records that were sent and not answered may arrive behind the end of their transaction, and would begin one
  *              that nobody ends (before Kafka 3.6): it is ended under the next epoch, which shuts them out
+ *   [marked]   what a transaction wrote is open until its marker comes, for readers and for the offsets of the group. A lone
+ *              broker that comes back from a crash skips the markers of transactions that were about to end ("likely deleted
+ *              already", TransactionMarkerChannelManager, seen in 4.3.1), and calls them ended. Markers of an empty
+ *              transaction with the same outcome, of the same id, over the same partitions serve as well
  *   [anew]     after a failure whose outcome is not known, the id is opened again before it is used
  */
 import { FencedError } from '../../ports/errors.ts'
 import { batchesOf, deliver, groupedByPartition, type Outgoing, partitionName } from './delivery.ts'
-import { isFenced, type Patience, translated, typeOf, within } from './faults.ts'
+import { isAway, isFenced, type Patience, translated, typeOf, within } from './faults.ts'
 import type { KafkaNode, Nodes } from './nodes.ts'
+import type { TopicPartition } from './offsets.ts'
 import { encodeBatch } from './record-batch.ts'
 import {
   byTopic,
+  canDescribeTransactions,
+  describeTransactionRequest,
   errorOf,
   type GroupIdentity,
   nextEpochRequest,
@@ -32,6 +39,8 @@ import type { PreparedRecord } from './topic-directory.ts'
 export const TRANSACTION_TIMEOUT_MS = 5_000
 /** For undoing; beyond it Kafka does it by itself. */
 const ABORT_WITHIN_MS = 2_000
+/** States of a transactional id whose last transaction is, or will be, committed. */
+const COMMITTED = new Set(['PrepareCommit', 'CompleteCommit'])
 const SEQUENCES = 2 ** 31
 
 export interface OffsetsOfGroup {
@@ -50,6 +59,8 @@ export class TransactionalProducer {
   readonly transactionalId: string
   readonly #nodes: Nodes
   #opened: Opened | undefined
+  /** Whether the last transaction that was ended before `open` was committed, not undone. [marked] */
+  #wasCommitted = false
 
   constructor(nodes: Nodes, transactionalId: string) {
     this.#nodes = nodes
@@ -63,11 +74,36 @@ export class TransactionalProducer {
   /** [fence] Waits for what the one before had begun to commit. */
   async open(patience: Patience): Promise<void> {
     const { transactionalId } = this
+    await this.#ask(`looking at ${transactionalId}`, patience, async (node) => {
+      const state = canDescribeTransactions(node)
+        ? await node.send(describeTransactionRequest(transactionalId))
+        : undefined
+      if (state !== 'Empty') this.#wasCommitted = COMMITTED.has(state ?? '')
+    })
     const request = { transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS }
     const opened = await this.#ask(`opening ${transactionalId}`, patience, (node) =>
       node.call<{ producerId: string; producerEpoch: number }>('InitProducerId', request),
     )
     this.#opened = { ...opened, producerId: BigInt(opened.producerId), sequences: new Map(), isInDoubt: false }
+  }
+
+  /**
+   * Ends what the last transaction before `open` left open in these partitions and in the group. [marked]
+   * @throws FencedError; OutageError. The id is to be opened again afterwards.
+   */
+  async settle(group: string, partitions: readonly TopicPartition[], patience: Patience): Promise<void> {
+    if (this.#opened === undefined) await this.open(patience)
+    const producer = this.#identity(this.#opened!)
+    this.#opened = undefined // [anew]
+    try {
+      await this.#mark(producer, partitions, group, this.#wasCommitted, patience)
+    } catch (error) {
+      throw refused(this.transactionalId, error)
+    }
+  }
+
+  #identity({ producerId, producerEpoch }: Opened): ProducerIdentity {
+    return { transactionalId: this.transactionalId, producerId, producerEpoch }
   }
 
   /**
@@ -82,15 +118,10 @@ export class TransactionalProducer {
     if (this.#opened === undefined) await this.open(patience)
     const opened = this.#opened!
     const { transactionalId } = this
-    const producer = { transactionalId, producerId: opened.producerId, producerEpoch: opened.producerEpoch }
+    const producer = this.#identity(opened)
+    const partitions = partitionsOf(records)
     try {
-      if (records.length > 0) {
-        const topics = byTopic(partitionsOf(records)).map(({ topic, partitions }) => ({
-          topic,
-          partitions: partitions.map(({ partition }) => partition),
-        }))
-        await this.#ask('adding to a transaction', patience, (node) => addPartitions(node, { ...producer, topics }))
-      }
+      await this.#addPartitions(producer, partitions, patience)
       // Both are waited for, so that nothing is still on its way when the transaction is undone.
       const [written, offsets] = await Promise.allSettled([
         this.#produce(opened, records, patience),
@@ -98,16 +129,16 @@ export class TransactionalProducer {
       ])
       if (written.status === 'rejected') throw written.reason
       if (offsets.status === 'rejected') throw offsets.reason
-      await this.#ask('ending a transaction', patience, (node) =>
-        node.call('EndTxn', { ...producer, transactionResult: true }),
-      )
+      const isUnsure = await this.#end(producer, true, patience)
+      if (isUnsure) {
+        await this.#mark(producer, partitions, group?.identity.group, true, patience).catch(() => {
+          this.#opened = undefined // [anew]; the transaction itself stands
+        })
+      }
       return written.value
     } catch (error) {
       this.#opened = undefined // [anew]
-      const cause = causeOf(error)
-      if (isFenced(cause)) {
-        throw new FencedError(`${transactionalId} was taken over: ${(cause as Error).message}`, { cause: error })
-      }
+      if (isFenced(causeOf(error))) throw refused(transactionalId, error)
       // What cannot be undone now is undone by whoever opens the id next, or by Kafka when its time is up.
       const soon = { deadline: Math.min(within(ABORT_WITHIN_MS), patience.deadline + ABORT_WITHIN_MS) }
       const undo = (node: KafkaNode): Promise<unknown> =>
@@ -115,8 +146,52 @@ export class TransactionalProducer {
           ? node.send(nextEpochRequest(producer, TRANSACTION_TIMEOUT_MS)) // [in-doubt]
           : node.call('EndTxn', { ...producer, transactionResult: false })
       await this.#ask('undoing a transaction', soon, undo).catch(() => {})
-      throw translated('committing a transaction', error)
+      throw refused(transactionalId, error)
     }
+  }
+
+  async #addPartitions(
+    producer: ProducerIdentity,
+    partitions: readonly TopicPartition[],
+    patience: Patience,
+  ): Promise<void> {
+    if (partitions.length === 0) return
+    const topics = byTopic(partitions).map(({ topic, partitions: own }) => ({
+      topic,
+      partitions: own.map(({ partition }) => partition),
+    }))
+    await this.#ask('adding to a transaction', patience, (node) => addPartitions(node, { ...producer, topics }))
+  }
+
+  /** @returns whether Kafka was lost sight of meanwhile: its markers may be missing. [marked] */
+  async #end(producer: ProducerIdentity, transactionResult: boolean, patience: Patience): Promise<boolean> {
+    let isUnsure = false
+    const onRetry = (error: unknown) => {
+      isUnsure ||= isAway(error)
+    }
+    await this.#ask('ending a transaction', { ...patience, onRetry }, (node) =>
+      node.call('EndTxn', { ...producer, transactionResult }),
+    )
+    return isUnsure
+  }
+
+  /** An empty transaction, for its markers. [marked] */
+  async #mark(
+    producer: ProducerIdentity,
+    partitions: readonly TopicPartition[],
+    group: string | undefined,
+    isCommitted: boolean,
+    patience: Patience,
+  ): Promise<void> {
+    await this.#addPartitions(producer, partitions, patience)
+    if (group !== undefined) await this.#addOffsets(producer, group, patience)
+    await this.#end(producer, isCommitted, patience)
+  }
+
+  async #addOffsets(producer: ProducerIdentity, group: string, patience: Patience): Promise<void> {
+    await this.#ask('adding offsets to a transaction', patience, (node) =>
+      node.call('AddOffsetsToTxn', { ...producer, groupId: group }),
+    )
   }
 
   async #commitOffsets(
@@ -125,9 +200,7 @@ export class TransactionalProducer {
     patience: Patience,
   ): Promise<void> {
     const { group } = identity
-    await this.#ask('adding offsets to a transaction', patience, (node) =>
-      node.call('AddOffsetsToTxn', { ...producer, groupId: group }),
-    )
+    await this.#addOffsets(producer, group, patience)
     await this.#nodes.askCoordinator(
       'group',
       group,
@@ -187,6 +260,13 @@ function causeOf(error: unknown): unknown {
   return error instanceof Error && error.cause !== undefined ? error.cause : error
 }
 
+/** What it means to who commits that a step of a transaction met an error. */
+function refused(transactionalId: string, error: unknown): Error {
+  const cause = causeOf(error)
+  if (!isFenced(cause)) return translated('committing a transaction', error)
+  return new FencedError(`${transactionalId} was taken over: ${(cause as Error).message}`, { cause: error })
+}
+
 function encoded(part: readonly PreparedRecord[], opened: Opened): Outgoing {
   const { topic, partition } = part[0]!
   const name = partitionName({ topic, partition })
@@ -199,7 +279,7 @@ function encoded(part: readonly PreparedRecord[], opened: Opened): Outgoing {
 }
 
 /** Each once, those of a topic together. */
-function partitionsOf(records: readonly PreparedRecord[]): { topic: string; partition: number }[] {
+function partitionsOf(records: readonly PreparedRecord[]): TopicPartition[] {
   const partitions = groupedByPartition(records).map(([first]) => ({
     topic: first!.topic,
     partition: first!.partition,

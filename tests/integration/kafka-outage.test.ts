@@ -6,7 +6,7 @@ import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
 import { within } from '../../adapters/kafka/faults.ts'
 import { Nodes } from '../../adapters/kafka/nodes.ts'
 import { encodeBatch } from '../../adapters/kafka/record-batch.ts'
-import { errorOf, fetchRequest, produceRequest } from '../../adapters/kafka/requests.ts'
+import { errorOf, fetchRequest, produceRequest, txnOffsetCommitRequest } from '../../adapters/kafka/requests.ts'
 import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
 import { TransactionalProducer } from '../../adapters/kafka/transaction.ts'
 import { OutageError } from '../../ports/errors.ts'
@@ -14,7 +14,7 @@ import { freePort } from '../../services/ports.ts'
 import { type Services, startServices } from '../../services/start-services.ts'
 import { inTime, signal, until } from '../conformance/deadline.ts'
 import { type TcpProxy, tcpProxy } from '../support/tcp-proxy.ts'
-import { everythingIn, newTopic, record, testBroker, text } from './kafka-fixtures.ts'
+import { newTopic, record, testBroker, text } from './kafka-fixtures.ts'
 
 let services: Services
 let proxy: TcpProxy
@@ -43,7 +43,7 @@ for (const [how, strike, mend] of [
     t.after(mend)
     const broker = await testBroker(t, { brokers: [address], sessionTimeoutMs: 20_000, deliveryTimeoutMs: 1_000 })
     const [from, to] = [await newTopic(broker), await newTopic(broker, { partitions: 2 })]
-    const outputs = [0, 1].map((partition) => record(to, 'copy', { partition }))
+    const inBoth = (value: string) => [0, 1].map((partition) => record(to, value, { partition }))
     const [struck, told, done] = [signal(), signal<unknown[]>(), signal()]
     const failures: unknown[] = []
     await broker.produce([record(from, '1')])
@@ -58,7 +58,7 @@ for (const [how, strike, mend] of [
           struck.resolve()
         }
         try {
-          await batch.commit(batch.records[0]!.offset + 1, outputs)
+          await batch.commit(batch.records[0]!.offset + 1, inBoth(`copy of ${text(batch.records[0]!)}`))
           done.resolve()
         } catch (error) {
           failures.push(error)
@@ -69,7 +69,8 @@ for (const [how, strike, mend] of [
       },
     })
     await inTime(struck.promise, 'the batch')
-    for (const records of [[record(from, '2')], outputs]) {
+    // What was told as failed may arrive all the same: its outcome is not known.
+    for (const records of [[record(from, '2')], inBoth('told as failed')]) {
       await assert.rejects(inTime(broker.produce(records), 'producing'), OutageError)
     }
     await assert.rejects(inTime(broker.read(to, 0, 0, 10), 'reading', 60_000), OutageError)
@@ -81,10 +82,13 @@ for (const [how, strike, mend] of [
       failures.join(),
     )
     // A transaction that has ended becomes visible in each partition in its own time.
-    for (const partition of [0, 1]) {
-      await until(async () => (await broker.read(to, partition, 0, 10)).length > 0, `the output in ${partition}`)
+    const copies = async (partition: number) => {
+      return (await broker.read(to, partition, 0, 10)).filter((one) => text(one) === 'copy of 1').length
     }
-    assert.equal((await everythingIn(broker, to)).length, 2)
+    for (const partition of [0, 1]) {
+      await until(async () => (await copies(partition)) > 0, `the output in ${partition}`)
+      assert.equal(await copies(partition), 1)
+    }
     await consumer.stop()
   })
 }
@@ -232,3 +236,67 @@ test('records of a transaction that was given up without an answer are shut out 
   await broker.produce([record(topic, 'and on')])
   await until(async () => (await broker.read(topic, 0, 0, 10)).length === 2, 'what is produced afterwards')
 })
+
+for (const [ended, isCommitted, seen, written] of [
+  ['committed', true, ['2'], ['ended', 'left open', 'copy of 2']],
+  ['undone', false, ['1', '2'], ['ended', 'copy of 1', 'copy of 2']],
+] as const) {
+  test(`what a transaction that was ${ended} left open when Kafka crashed is ${ended} before its partition goes on`, async (t) => {
+    const broker = await testBroker(t, { brokers: [address] })
+    const [from, to, group] = [await newTopic(broker), await newTopic(broker), randomUUID()]
+    await broker.produce([record(from, '1'), record(from, '2')])
+    const nodes = new Nodes({ brokers: [address], clientId: 'test' })
+    t.after(() => nodes.close())
+    const patience = { deadline: within(20_000) }
+    const producer = new TransactionalProducer(nodes, `${group}.${from}.0`)
+    await producer.commit(
+      await new TopicDirectory(nodes).prepare([record(to, 'ended')], patience.deadline),
+      undefined,
+      patience,
+    )
+    if (!isCommitted) await producer.settle(group, [], patience)
+
+    await until(async () => (await broker.read(to, 0, 0, 10)).length === 1, 'the end of the transaction')
+    // Kafka takes what belongs to no transaction that it knows of, since it does not look: no marker will come for it.
+    const leader = await nodes.leader(to, 0)
+    const [log] = await leader.send(
+      fetchRequest([{ topic: to, partition: 0, offset: 0, maxBytes: 1_000_000 }], {
+        maxWaitMs: 0,
+        maxBytes: 1_000_000,
+      }),
+    )
+    const stamp = { producerId: log!.records.readBigInt64BE(43), producerEpoch: log!.records.readInt16BE(51) }
+    const [left] = await new TopicDirectory(nodes).prepare([record(to, 'left open')], patience.deadline)
+    const bytes = encodeBatch([left!.record], { ...stamp, firstSequence: 1, transactional: true })
+    const [answer] = await leader.send(
+      produceRequest([{ topic: to, partition: 0, bytes }], producer.transactionalId, 10_000),
+    )
+    assert.equal(answer!.errorCode, 0)
+    const identity = { group, memberId: '', generation: -1 }
+    const offset = { topic: from, partition: 0, offset: 1 }
+    await nodes.askCoordinator('group', group, 'leaving an offset pending', patience, (coordinator) =>
+      coordinator.send(
+        txnOffsetCommitRequest({ ...stamp, transactionalId: producer.transactionalId }, identity, [offset]),
+      ),
+    )
+
+    const handled: string[] = []
+    const consumer = await broker.consume({
+      group,
+      topics: [from],
+      outputs: [to],
+      maxRecords: 1,
+      from: 'earliest',
+      async onBatch(batch) {
+        const value = text(batch.records[0]!)
+        await batch.commit(batch.records[0]!.offset + 1, [record(to, `copy of ${value}`)])
+        handled.push(value)
+        return { next: 'continue' }
+      },
+    })
+    await until(() => handled.at(-1) === '2', 'the last record')
+    await consumer.stop()
+    assert.deepEqual(handled, seen)
+    assert.deepEqual((await broker.read(to, 0, 0, 10)).map(text), written)
+  })
+}
