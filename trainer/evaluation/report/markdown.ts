@@ -30,8 +30,8 @@ export function tableCells({ rows }: MeasuredTable, { reference, seeds }: Experi
 
 /** The linear baseline is one fit whatever the seed. */
 function bySeed({ bySeed }: MeasuredMethod, seeds: number): string[] {
-  const values = bySeed.map(({ figures }: { figures: RetrievalFigures }) => percent(figures.recall[10]))
-  return seeds > 1 && values.every((value) => value === values[0]) ? [] : values
+  const values = bySeed.map(({ figures }: { figures: RetrievalFigures }) => figures.recall[10])
+  return seeds > 1 && values.every((value) => value === values[0]) ? [] : values.map(percent)
 }
 
 /** The value and its ends. */
