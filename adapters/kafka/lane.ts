@@ -254,7 +254,7 @@ export class Lane {
       await this.#options.after // [one-at-a-time]
       while (!this.#stopping.signal.aborted) {
         const missing = this.#missing
-        if (this.#standstill?.missing !== missing) this.#standstill = { missing, sinceMs: performance.now() }
+        if (this.#standstill.missing !== missing) this.#standstill = { missing, sinceMs: performance.now() }
         if (missing === 'its offset') await this.#unlessStopped(this.#begin())
         else if (missing === 'its transactional id') await this.#unlessStopped(this.#establishTrust())
         else if (missing === undefined) await this.#deliverNext()
@@ -358,7 +358,7 @@ export class Lane {
   async #stableOffset(patience: Patience): Promise<number | undefined> {
     const { producer, offsets } = this.#options
     for (;;) {
-      await producer.open(patience)
+      await producer.takeOver(patience)
       const stableBy = within(STABLE_WITHIN_MS)
       let isPending = false
       const worthwhile = (error: unknown) => {

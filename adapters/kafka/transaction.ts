@@ -59,7 +59,7 @@ export class TransactionalProducer {
   readonly transactionalId: string
   readonly #nodes: Nodes
   #opened: Opened | undefined
-  /** Whether the last transaction that was ended before `open` was committed, not undone. [marked] */
+  /** Whether the last transaction before `takeOver` was committed, not undone. [marked] */
   #wasCommitted = false
 
   constructor(nodes: Nodes, transactionalId: string) {
@@ -71,8 +71,8 @@ export class TransactionalProducer {
     return this.#opened !== undefined
   }
 
-  /** [fence] Waits for what the one before had begun to commit. */
-  async open(patience: Patience): Promise<void> {
+  /** Opens the id, and notes before how its last transaction ended, for `settle`. [marked] */
+  async takeOver(patience: Patience): Promise<void> {
     const { transactionalId } = this
     await this.#ask(`looking at ${transactionalId}`, patience, async (node) => {
       const state = canDescribeTransactions(node)
@@ -80,6 +80,12 @@ export class TransactionalProducer {
         : undefined
       if (state !== 'Empty') this.#wasCommitted = COMMITTED.has(state ?? '')
     })
+    await this.open(patience)
+  }
+
+  /** [fence] Waits for what the one before had begun to commit. */
+  async open(patience: Patience): Promise<void> {
+    const { transactionalId } = this
     const request = { transactionalId, transactionTimeout: TRANSACTION_TIMEOUT_MS }
     const opened = await this.#ask(`opening ${transactionalId}`, patience, (node) =>
       node.call<{ producerId: string; producerEpoch: number }>('InitProducerId', request),
@@ -88,7 +94,7 @@ export class TransactionalProducer {
   }
 
   /**
-   * Ends what the last transaction before `open` left open in these partitions and in the group. [marked]
+   * Ends what the last transaction before `takeOver` left open in these partitions and in the group. [marked]
    * @throws FencedError; OutageError. The id is to be opened again afterwards.
    */
   async settle(group: string, partitions: readonly TopicPartition[], patience: Patience): Promise<void> {

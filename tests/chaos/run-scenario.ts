@@ -33,7 +33,7 @@ import { type Fleet, type Slot, startFleet } from '../support/fleet.ts'
 import { errorsIn, lastWarningsIn } from '../support/fleet-logs.ts'
 import { openGroupMembers } from '../support/group-members.ts'
 import { compareMembership } from '../support/membership.ts'
-import { watchProgress } from '../support/progress.ts'
+import { behindOn, placesOf, watchProgress } from '../support/progress.ts'
 import { until } from '../support/until.ts'
 import { type Load, type RequestLoad, startLoad, startRequests } from '../support/upload-load.ts'
 import { type Recovery, type Report, reportOf } from './report.ts'
@@ -301,18 +301,14 @@ async function quiet(backends: Backends, say: (line: string) => void): Promise<v
   const groups = groupsOf(backends)
   for (const processor of processors) {
     const names = groupTopics(processor)
-    let [before, waiting] = [false, 'nothing']
-    let unread: readonly PartitionLag[] = []
+    let before = false
+    let behind: readonly PartitionLag[] = []
+    const waits = () => `${processor.name} still waits: ${placesOf(behind) || 'nothing'}`
     let tellAt = performance.now() + TELL_EVERY_MS
     const isQuiet = async () => {
-      const lags = await backends.broker.lag(await groups(processor.name), names)
-      const behind = lags.filter(({ lagRecords }) => lagRecords > 0)
-      unread = behind
-      waiting = behind
-        .map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`)
-        .join(', ')
+      behind = behindOn(await backends.broker.lag(await groups(processor.name), names))
       if (performance.now() > tellAt) {
-        say(`${processor.name} still waits: ${waiting}`)
+        say(waits())
         tellAt += TELL_EVERY_MS
       }
       const twice = behind.length === 0 && before
@@ -320,12 +316,12 @@ async function quiet(backends: Backends, say: (line: string) => void): Promise<v
       return twice
     }
     await until(`${processor.name} to have no lag`, isQuiet, QUIET_WITHIN_MS).catch(async (cause) => {
-      for (const { topic, partition, committedOffset } of unread) {
+      for (const { topic, partition, committedOffset } of behind) {
         // None: a transaction that nobody ends holds readers up.
         const readable = await backends.broker.read(topic, partition, committedOffset, 1_000)
         say(`${topic}/${partition}: ${readable.length} records can be read from ${committedOffset} on`)
       }
-      throw new Error(`${processor.name} still waits: ${waiting}`, { cause })
+      throw new Error(waits(), { cause })
     })
   }
 }

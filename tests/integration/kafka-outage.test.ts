@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
 import { within } from '../../adapters/kafka/faults.ts'
-import { Nodes } from '../../adapters/kafka/nodes.ts'
+import { type KafkaNode, Nodes } from '../../adapters/kafka/nodes.ts'
 import { encodeBatch } from '../../adapters/kafka/record-batch.ts'
 import { errorOf, fetchRequest, produceRequest, txnOffsetCommitRequest } from '../../adapters/kafka/requests.ts'
 import { TopicDirectory } from '../../adapters/kafka/topic-directory.ts'
@@ -226,9 +226,7 @@ test('records of a transaction that was given up without an answer are shut out 
   const own = new Nodes({ brokers: [address], clientId: 'test' })
   t.after(() => own.close())
   const leader = await own.leader(topic, 0)
-  const position = { topic, partition: 0, offset: 0, maxBytes: 1_000_000 }
-  const [log] = await leader.send(fetchRequest([position], { maxWaitMs: 0, maxBytes: 1_000_000 }))
-  const stamp = { producerId: log!.records.readBigInt64BE(43), producerEpoch: log!.records.readInt16BE(51) }
+  const stamp = await firstStampIn(leader, topic)
   const late = encodeBatch([prepared[0]!.record], { ...stamp, firstSequence: 1, transactional: true })
   const batch = { topic, partition: 0, bytes: late }
   const [answer] = await leader.send(produceRequest([batch], producer.transactionalId, 10_000))
@@ -249,24 +247,15 @@ for (const [ended, isCommitted, seen, written] of [
     t.after(() => nodes.close())
     const patience = { deadline: within(20_000) }
     const producer = new TransactionalProducer(nodes, `${group}.${from}.0`)
-    await producer.commit(
-      await new TopicDirectory(nodes).prepare([record(to, 'ended')], patience.deadline),
-      undefined,
-      patience,
-    )
+    const directory = new TopicDirectory(nodes)
+    await producer.commit(await directory.prepare([record(to, 'ended')], patience.deadline), undefined, patience)
     if (!isCommitted) await producer.settle(group, [], patience)
 
     await until(async () => (await broker.read(to, 0, 0, 10)).length === 1, 'the end of the transaction')
     // Kafka takes what belongs to no transaction that it knows of, since it does not look: no marker will come for it.
     const leader = await nodes.leader(to, 0)
-    const [log] = await leader.send(
-      fetchRequest([{ topic: to, partition: 0, offset: 0, maxBytes: 1_000_000 }], {
-        maxWaitMs: 0,
-        maxBytes: 1_000_000,
-      }),
-    )
-    const stamp = { producerId: log!.records.readBigInt64BE(43), producerEpoch: log!.records.readInt16BE(51) }
-    const [left] = await new TopicDirectory(nodes).prepare([record(to, 'left open')], patience.deadline)
+    const stamp = await firstStampIn(leader, to)
+    const [left] = await directory.prepare([record(to, 'left open')], patience.deadline)
     const bytes = encodeBatch([left!.record], { ...stamp, firstSequence: 1, transactional: true })
     const [answer] = await leader.send(
       produceRequest([{ topic: to, partition: 0, bytes }], producer.transactionalId, 10_000),
@@ -299,4 +288,11 @@ for (const [ended, isCommitted, seen, written] of [
     assert.deepEqual(handled, seen)
     assert.deepEqual((await broker.read(to, 0, 0, 10)).map(text), written)
   })
+}
+
+/** Of the producer whose records are the first of the topic's first partition. */
+async function firstStampIn(leader: KafkaNode, topic: string) {
+  const position = { topic, partition: 0, offset: 0, maxBytes: 1_000_000 }
+  const [log] = await leader.send(fetchRequest([position], { maxWaitMs: 0, maxBytes: 1_000_000 }))
+  return { producerId: log!.records.readBigInt64BE(43), producerEpoch: log!.records.readInt16BE(51) }
 }

@@ -26,6 +26,14 @@ interface Sample {
   readonly partitions: ReadonlyMap<number, PartitionLag>
 }
 
+export function behindOn(lags: readonly PartitionLag[]): PartitionLag[] {
+  return lags.filter(({ lagRecords }) => lagRecords > 0)
+}
+
+export function placesOf(lags: readonly PartitionLag[]): string {
+  return lags.map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`).join(', ')
+}
+
 /** @param watched by stage: its group, as it is now, and its main input. */
 export function watchProgress(
   broker: Broker,
@@ -57,10 +65,8 @@ export function watchProgress(
   function standing(stage: string): string {
     const last = samples.get(stage)!.at(-1)
     if (last === undefined) return 'it was never seen'
-    const behind = [...last.partitions.values()].filter(({ lagRecords }) => lagRecords > 0)
-    const places = behind.map((lag) => `${lag.topic}/${lag.partition} ${lag.committedOffset} of ${lag.endOffset}`)
     const seconds = ((performance.now() - last.atMs) / 1_000).toFixed(1)
-    return `seen ${seconds} s ago, behind on: ${places.join(', ') || 'nothing'}`
+    return `seen ${seconds} s ago, behind on: ${placesOf(behindOn([...last.partitions.values()])) || 'nothing'}`
   }
 
   async function until<T>(stage: string, what: string, withinMs: number, find: () => T | undefined): Promise<T> {
