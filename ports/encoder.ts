@@ -14,11 +14,15 @@ export interface ImageEncoder extends EncoderIdentity {
   encode(pixels: Uint8Array, count: number): Promise<Float32Array>
 }
 
+/** How a tagger's labels become the product's words: a mapping that comes with the product, by name, or one in full. */
+export type LabelMapping = string | { readonly origin: string; readonly value: unknown }
+
 export interface MusicEncoder extends EncoderIdentity {
   /** Samples of one patch at 16 kHz mono. */
   readonly patchSamples: number
   /** The tagger's own labels, in the order of `tags`. */
   readonly labels: readonly string[]
+  readonly mapping: LabelMapping
   /**
    * @param pcm (count, patchSamples) row-major.
    * @returns embeddings (count, dims) and tag confidences (count, labels.length), row-major.

@@ -3,6 +3,7 @@
  *
  *   InvalidRecordError → dead letter at once     RetryableError → bounded backoff, then dead letter
  *   OutageError → backoff for as long as it takes     SetupError → crash and replay until an operator has acted
+ *   NotYetError → looked at again for as long as it takes, and nothing is wrong meanwhile
  *   anything else → crash and replay; a record that crashes its stage again and again is a dead letter
  *
  * A message says what is wrong, with which id, and what to do.
@@ -44,6 +45,12 @@ export class RetryableError extends CuestreamError {
  * record: its partition waits until the service is back, and the record never goes to the dead letters for it.
  */
 export class OutageError extends RetryableError {}
+
+/**
+ * Not now: work that was put off, and whose time has not come. Its partition looks again after `retryAfterMs`, for as long
+ * as it takes; nobody is told but by the lag.
+ */
+export class NotYetError extends RetryableError {}
 
 /** The caller asked for something that cannot be: a 4xx at the gateway, exit code 2 at the command line. */
 export class InvalidRequestError extends CuestreamError {

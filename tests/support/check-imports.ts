@@ -30,6 +30,8 @@ const vendors = [
   'redis',
   'redis-om',
   'aws4fetch',
+  'openai',
+  'cockatiel',
   '@tensorflow/[^/]+',
 ]
 

@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict'
+import { after, before, beforeEach, describe, test } from 'node:test'
+import { openGenerationStore } from '../../../adapters/embedded/generation-store.ts'
+import { openBudget } from '../../../adapters/llm/budget.ts'
+import { type EndpointOptions, openEndpoint } from '../../../adapters/llm/endpoint.ts'
+import {
+  type Completion,
+  type GenerationStore,
+  GeneratorError,
+  type TextGenerator,
+} from '../../../ports/text-generator.ts'
+import { type LlmEndpoint, startLlmEndpoint } from '../../support/llm-endpoint.ts'
+import { temporaryFolder } from '../../support/temporary-folder.ts'
+
+const KEY = 'sk-secret-of-the-test'
+const prompt = { system: 'Write.', user: '[Input]: Genre: Rock (80.0%)\n[Output]:', stop: ['\n'] }
+
+describe('an OpenAI-compatible endpoint', () => {
+  const folder = temporaryFolder()
+  let llm: LlmEndpoint
+  let store: GenerationStore
+  before(async () => {
+    llm = await startLlmEndpoint()
+    store = openGenerationStore(folder)
+  })
+  after(async () => {
+    await llm.kill()
+    await store.close()
+  })
+  beforeEach(() => {
+    llm.asked.length = 0
+    llm.behave = () => 'right'
+    llm.tellsUsage = true
+    llm.write = (_, text) => `about ${text.length}`
+  })
+
+  let periods = 0
+  const opened = (options: Partial<EndpointOptions> & { capUsd?: number } = {}) => {
+    const now = () => Date.UTC(2031, 0, ++periods)
+    const at = now()
+    const budget = openBudget({
+      store,
+      capUsd: options.capUsd,
+      period: 'day',
+      usdPerMillionInput: 1,
+      usdPerMillionOutput: 2,
+      now: () => at,
+    })
+    return openEndpoint({
+      url: llm.url,
+      model: 'test-model',
+      kind: 'instruct',
+      apiKey: KEY,
+      temperature: 0.5,
+      maxTokens: 40,
+      concurrency: 4,
+      timeoutMs: 5_000,
+      retries: 2,
+      retryDelayMs: 1,
+      lookAgainMs: 5,
+      promptsPerRequest: 1,
+      budget,
+      ...options,
+    })
+  }
+  const spentOfLast = () => store.spent(new Date(Date.UTC(2031, 0, periods)).toISOString().slice(0, 10))
+  const ask = (generator: TextGenerator, seed = 1, signal = new AbortController().signal) =>
+    generator.complete(prompt, { signal, seed })
+  const codeOf = async (completion: Promise<Completion>): Promise<string> => {
+    const error = await completion.then(
+      ({ text }) => assert.fail(`it answered ${text}`),
+      (cause: unknown) => cause,
+    )
+    assert.ok(error instanceof GeneratorError, String(error))
+    assert.ok(!`${error.stack}${JSON.stringify(error)}${error.cause}`.includes(KEY), 'the key is told')
+    return error.code
+  }
+
+  test('instruct models are asked by chat, with system, seed, stop and the key, and tell what they used', async () => {
+    const generator = opened()
+    const completion = await ask(generator, 77)
+    const [asked] = llm.asked
+    assert.equal(asked!.path, '/v1/chat/completions')
+    assert.equal(asked!.headers.authorization, `Bearer ${KEY}`)
+    assert.deepEqual(asked!.body, {
+      model: 'test-model',
+      temperature: 0.5,
+      max_tokens: 40,
+      seed: 77,
+      stop: ['\n'],
+      messages: [
+        { role: 'system', content: 'Write.' },
+        { role: 'user', content: prompt.user },
+      ],
+    })
+    assert.equal(completion.inputTokens, llm.charged.input)
+    assert.equal(completion.usd, (llm.charged.input + 2 * llm.charged.output) / 1e6)
+    assert.equal(await spentOfLast(), llm.charged.input + 2 * llm.charged.output)
+    await generator.close()
+  })
+
+  test('base models are asked by completions, several prompts a request, and each prompt gets its own text', async () => {
+    const generator = opened({ kind: 'base', promptsPerRequest: 4, concurrency: 1 })
+    llm.write = (_, text) => `for ${/number (\d+)/.exec(text)![1]}`
+    const texts = await Promise.all(
+      Array.from({ length: 10 }, (_, i) =>
+        generator.complete({ user: `number ${i}`, stop: [] }, { signal: new AbortController().signal, seed: 1 }),
+      ),
+    )
+    assert.deepEqual(
+      texts.map(({ text }) => text),
+      Array.from({ length: 10 }, (_, i) => `for ${i}`),
+    )
+    assert.ok(llm.asked.every(({ path }) => path === '/v1/completions'))
+    assert.ok(llm.asked.length <= 4, `${llm.asked.length} requests for 10 prompts`)
+    await generator.close()
+  })
+
+  for (const [what, behaviour, code] of [
+    ['500', { status: 500 }, 'llm-failed'],
+    ['a page in place of JSON', { raw: '<html>down</html>', type: 'text/html' }, 'llm-garbage'],
+    ['half of its JSON', { raw: '{"choices": [{"mess' }, 'llm-garbage'],
+    ['JSON of another shape', { raw: '{"choices": []}' }, 'llm-garbage'],
+    ['null', { raw: 'null' }, 'llm-garbage'],
+    ['nothing', { raw: '' }, 'llm-garbage'],
+    ['half of an answer and hangs up', 'cut', 'llm-away'],
+    ['429 for a moment', { status: 429, headers: { 'retry-after': '0.01' } }, 'llm-busy'],
+  ] as const) {
+    test(`one that answers ${what} is asked again, and given up after its retries as ${code}`, async () => {
+      const generator = opened()
+      llm.behave = () => behaviour
+      assert.equal(await codeOf(ask(generator)), code)
+      assert.equal(llm.asked.length, 3)
+      llm.behave = (number) => (number === llm.asked.length && number % 2 === 0 ? behaviour : 'right')
+      assert.match((await ask(generator)).text, /^about/)
+      await generator.close()
+    })
+  }
+
+  test('one that never answers is given up by the timeout, body included', async () => {
+    for (const behaviour of ['silent', 'endless'] as const) {
+      const generator = opened({ timeoutMs: 60, retries: 0 })
+      llm.behave = () => behaviour
+      assert.match(await codeOf(ask(generator)), /^llm-(slow|garbage)$/)
+      await generator.close()
+    }
+  })
+
+  test('a redirect is not followed, so the key goes nowhere else', async () => {
+    const generator = opened({ retries: 0 })
+    const other = await startLlmEndpoint()
+    llm.behave = () => ({ status: 307, headers: { location: `${other.url}/chat/completions` } })
+    await codeOf(ask(generator))
+    assert.equal(other.asked.length, 0)
+    await other.kill()
+    await generator.close()
+  })
+
+  test('401, 403 and 404 are an operator’s affair: they are not tried again, and say where to look', async () => {
+    for (const status of [400, 401, 403, 404]) {
+      const generator = opened()
+      llm.asked.length = 0
+      llm.behave = () => ({ status, body: `{"error":{"message":"bad key ${KEY}"}}` })
+      await assert.rejects(ask(generator), /llmModel/)
+      assert.equal(llm.asked.length, 1)
+      await generator.close()
+    }
+  })
+
+  test('a long wait that 429 asks for fails all at once, with nothing sent meanwhile', async () => {
+    const generator = opened()
+    llm.behave = () => ({ status: 429, headers: { 'retry-after': '3600' } })
+    await assert.rejects(ask(generator), (error) => error instanceof GeneratorError && error.retryAfterMs! > 3_000_000)
+    assert.equal(await codeOf(ask(generator)), 'llm-busy')
+    assert.equal(llm.asked.length, 1)
+    await generator.close()
+  })
+
+  test('after failures in a row requests fail at once, until a look shows that it is back', async () => {
+    const seen: boolean[] = []
+    const observe = { request() {}, usage() {}, open: (isOpen: boolean) => void seen.push(isOpen) }
+    const generator = opened({ retries: 0, observe, lookAgainMs: 30 })
+    llm.behave = () => ({ status: 500 })
+    for (let i = 0; i < 5; i++) await codeOf(ask(generator))
+    assert.deepEqual(seen, [true, false])
+    const codes = await Promise.all(Array.from({ length: 200 }, () => codeOf(ask(generator))))
+    assert.ok(codes.filter((code) => code === 'llm-away').length > 150)
+    assert.ok(llm.asked.length < 50, `${llm.asked.length} requests to an endpoint that is down`)
+    llm.behave = () => 'right'
+    for (;;) if (await ask(generator).catch(() => undefined)) break
+    assert.equal(seen.at(-1), true)
+    await generator.close()
+  })
+
+  test('no more requests than the concurrency are under way', async () => {
+    const generator = opened({ concurrency: 3 })
+    llm.behave = () => ({ afterMs: 5 })
+    await Promise.all(Array.from({ length: 20 }, (_, seed) => ask(generator, seed)))
+    assert.equal(llm.mostAtOnce(), 3)
+    await generator.close()
+  })
+
+  test('a caller that gives up ends its request, and leaves the others', async () => {
+    const generator = opened({ concurrency: 1 })
+    llm.behave = (number) => (number === 1 ? 'silent' : 'right')
+    const giving = new AbortController()
+    const given = ask(generator, 1, giving.signal)
+    const waiting = ask(generator, 2, giving.signal)
+    const other = ask(generator, 3)
+    for (; llm.asked.length === 0; ) await new Promise(setImmediate)
+    giving.abort(new Error('given up'))
+    await assert.rejects(given, /given up/)
+    await assert.rejects(waiting, /given up/)
+    assert.match((await other).text, /^about/)
+    assert.equal(llm.asked.length, 2)
+    await generator.close()
+  })
+
+  test('spend never passes the cap, however many ask at once and whatever goes wrong', async () => {
+    for (const behave of [
+      () => 'right',
+      (number: number) => (number % 3 === 0 ? { status: 500 } : 'right'),
+      (number: number) => (number % 4 === 0 ? 'cut' : 'right'),
+    ] as LlmEndpoint['behave'][]) {
+      const generator = opened({ capUsd: 0.002, retries: 1, concurrency: 16 })
+      const before = { ...llm.charged }
+      llm.behave = behave
+      const results = await Promise.allSettled(Array.from({ length: 120 }, (_, seed) => ask(generator, seed)))
+      const charged = llm.charged.input - before.input + 2 * (llm.charged.output - before.output)
+      assert.ok(charged <= 2_000, `${charged} millionths charged of 2000`)
+      assert.ok((await spentOfLast()) <= 2_000)
+      assert.ok((await spentOfLast()) >= charged)
+      assert.ok(results.some(({ status }) => status === 'fulfilled'))
+      const codes = results.flatMap((one) => (one.status === 'rejected' ? [(one.reason as GeneratorError).code] : []))
+      assert.ok(codes.includes('llm-budget'), `${codes}`)
+      await generator.close()
+    }
+  })
+
+  test('where answers do not tell their usage, the most that they can have used is counted', async () => {
+    const generator = opened()
+    llm.tellsUsage = false
+    const before = { ...llm.charged }
+    await ask(generator)
+    assert.ok((await spentOfLast()) >= llm.charged.input - before.input + 2 * 40)
+    await generator.close()
+  })
+})
