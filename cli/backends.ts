@@ -13,9 +13,13 @@ import { OutageError, SetupError } from '../ports/errors.ts'
 import type { JoinState } from '../ports/join-state.ts'
 import type { ModelStore } from '../ports/model-store.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
+import type { GenerationStore } from '../ports/text-generator.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
 import type { Config } from '../runtime/config.ts'
 import { dataPaths } from './paths.ts'
+
+/** What a model wrote is not asked for again within this. */
+export const TEXTS_KEPT_MS = 30 * 86_400_000
 
 export interface Backends {
   readonly broker: Broker
@@ -23,6 +27,7 @@ export interface Backends {
   readonly index: VectorIndex
   readonly catalogue: Catalogue
   readonly joins: JoinState
+  readonly texts: GenerationStore
 }
 
 /** Keeps what is opened so that it is closed again, last first, whatever fails on the way; `what` names it in the log. */
@@ -38,6 +43,7 @@ export function openBackends(config: Config, logger: Logger, opened: Opened): Pr
 async function openEmbedded(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
   const { EmbeddedBroker } = await import('../adapters/embedded/broker.ts')
   const { openCatalogue } = await import('../adapters/embedded/catalogue.ts')
+  const { openGenerationStore } = await import('../adapters/embedded/generation-store.ts')
   const { openJoinState } = await import('../adapters/embedded/join-state.ts')
   const { EmbeddedSchemaRegistry } = await import('../adapters/embedded/schema-registry.ts')
   const { openVectorIndex } = await import('../adapters/embedded/vector-index.ts')
@@ -52,12 +58,14 @@ async function openEmbedded(config: Config, logger: Logger, opened: Opened): Pro
     index: opened('the index', await openVectorIndex({ folder: paths.index, exactBelow }), (index) => index.close()),
     catalogue: opened('the catalogue', openCatalogue({ folder: paths.catalogue }), (catalogue) => catalogue.close()),
     joins: opened('the joins', openJoinState(paths.joins), (joins) => joins.close()),
+    texts: opened('the texts of the model', openGenerationStore(paths.generations), (store) => store.close()),
   }
 }
 
 async function openServices(config: Config, logger: Logger, opened: Opened): Promise<Backends> {
   const { openRedis } = await import('../adapters/redis/connection.ts')
   const { openRedisCatalogue } = await import('../adapters/redis/catalogue.ts')
+  const { openRedisGenerationStore } = await import('../adapters/redis/generation-store.ts')
   const { openRedisJoinState } = await import('../adapters/redis/join-state.ts')
   const { openRedisShards } = await import('../adapters/redis/sharded-vector-index.ts')
 
@@ -87,6 +95,7 @@ async function openServices(config: Config, logger: Logger, opened: Opened): Pro
     joins: opened('the joins', openRedisJoinState({ redis, keyPrefix: config.redisKeyPrefix }), (joins) =>
       joins.close(),
     ),
+    texts: openRedisGenerationStore({ redis, keyPrefix: config.redisKeyPrefix, keepMs: TEXTS_KEPT_MS }),
   }
 }
 
@@ -157,9 +166,15 @@ export async function openModelStore(config: Config, logger: Logger): Promise<Mo
 }
 
 /** @throws SetupError 'bad-config' when the file cannot be read; the message holds its name, never what is in it. */
-async function secret(
+export async function secret(
   config: Config,
-  key: 'kafkaSaslPassword' | 'schemaRegistryPassword' | 'redisPassword' | 'modelStoreAccessKey' | 'modelStoreSecretKey',
+  key:
+    | 'kafkaSaslPassword'
+    | 'schemaRegistryPassword'
+    | 'redisPassword'
+    | 'modelStoreAccessKey'
+    | 'modelStoreSecretKey'
+    | 'llmApiKey',
 ): Promise<string | undefined> {
   const file = config[`${key}File`]
   return file === undefined ? config[key] : (await contents(file, `${key}File`)).trimEnd()

@@ -28,6 +28,7 @@ import type { MediaDecoder, MediaStore } from '../ports/media.ts'
 import type { SchemaRegistry } from '../ports/schema-registry.ts'
 import type { VectorIndex } from '../ports/vector-index.ts'
 import { answerRecommendations } from '../processors/answer-recommendations/answer-recommendations.ts'
+import { describeMusic } from '../processors/describe-music/describe-music.ts'
 import { indexEmbeddings } from '../processors/index-embeddings/index-embeddings.ts'
 import { materializeTriplets } from '../processors/materialize-triplets/materialize-triplets.ts'
 import { processors } from '../processors/registry.ts'
@@ -41,6 +42,7 @@ import { deadLetterTopic } from '../topics/topic.ts'
 import { topics } from '../topics/topics.ts'
 import { isShared, type Opened, openBackends, openModelStore } from './backends.ts'
 import { claimDataFolder } from './data-folder.ts'
+import { openDescribing } from './describing.ts'
 import { startHousekeeping } from './housekeeping.ts'
 import { dataPaths, repositoryPaths } from './paths.ts'
 import { filledGate, projectionGeneration } from './projection.ts'
@@ -125,7 +127,7 @@ export async function openProduct(
     const owner = owns
       ? opened('the data folder', await claimDataFolder(paths.owner), (hold) => hold.release())
       : undefined
-    const { broker, schemaRegistry, index, catalogue, joins } = await openBackends(config, logger, opened)
+    const { broker, schemaRegistry, index, catalogue, joins, texts } = await openBackends(config, logger, opened)
     const maxBytes = config.maxUploadMegabytes * 1024 * 1024
     const mediaStore = await openFileMediaStore({ folder: paths.media, maxBytes })
     const codec = createCodec(schemaRegistry)
@@ -144,6 +146,10 @@ export async function openProduct(
     const modelStore = await openModelStore(config, logger)
     const needsMedia = chosen.some(({ name }) => name === 'analyse-video' || name === 'analyse-music')
     const decoder = given.decoder ?? (needsMedia ? await openDecoder(config, logger) : undefined)
+
+    const describing = chosen.some(({ name }) => name === describeMusic.name)
+      ? opened('the language model', await openDescribing(config, { texts, registry, now }), (d) => d.close())
+      : undefined
 
     const metrics = createStageMetrics(registry)
     const retry = { maxAttempts: config.retryMaxAttempts, baseMs: config.retryBaseMs, maxMs: config.retryMaxMs }
@@ -193,13 +199,13 @@ export async function openProduct(
     const projection = { index, catalogue: catalogue.handle() }
     const assertFilled = filledGate({ index, catalogue, broker, now })
     const wired = wireProcessors({
-      config,
       codec,
       catalogue,
       index,
       projection,
       assertFilled,
       joins,
+      describing,
       mediaStore,
       decoder,
       profile,

@@ -16,6 +16,7 @@ export function dataPaths(dataFolder: string) {
     index: join(dataFolder, 'index'),
     catalogue: join(dataFolder, 'catalogue'),
     joins: join(dataFolder, 'joins'),
+    generations: join(dataFolder, 'generations'),
     models: join(dataFolder, 'models'),
     releases: join(dataFolder, 'releases'),
     releaseCopies: join(dataFolder, 'cache', 'releases'),

@@ -47,9 +47,59 @@ const shape = {
     .default(1)
     .describe('Seed of everything random in descriptions.'),
   description: z
-    .enum(['data2text', 'tags'])
+    .enum(['prompt2text', 'data2text', 'tags'])
     .default('data2text')
-    .describe('How descriptions are written (docs/glossary.md).'),
+    .describe('How descriptions are written (docs/descriptions.md); prompt2text needs llmUrl and llmModel.'),
+  llmUrl: url(/^https?:$/, 'http://host:8000/v1')
+    .optional()
+    .describe('OpenAI-compatible endpoint that writes descriptions, with its path, such as https://host/v1.'),
+  llmModel: z.string().min(1).optional().describe('Model that it is asked for; needed with llmUrl.'),
+  llmKind: z
+    .enum(['instruct', 'base'])
+    .default('instruct')
+    .describe('instruct is asked by /chat/completions, base by /completions.'),
+  llmApiKey: z.string().min(1).optional().describe('Key of the endpoint; better in a file.'),
+  llmApiKeyFile: z.string().optional().describe('File that holds the key.'),
+  llmTemperature: z.coerce.number().min(0).max(2).default(0.7).describe('Temperature of the sampling.'),
+  llmMaxTokens: integer(8, 1_000).default(120).describe('Tokens of a description at most.'),
+  llmConcurrency: integer(1, 190).default(8).describe('Requests under way at most.'),
+  llmRequestsPerMinute: integer(1, 1_000_000)
+    .optional()
+    .describe('Requests begun in any minute at most; no limit if absent.'),
+  llmTimeoutMs: integer(100, 600_000).default(30_000).describe('An attempt that takes longer is given up.'),
+  llmRetries: integer(0, 10).default(2).describe('Attempts after the first.'),
+  llmPromptsPerRequest: integer(1, 64)
+    .default(1)
+    .describe('Prompts of one request at most, where llmKind is base and the endpoint takes several.'),
+  llmBudgetUsd: z.coerce
+    .number()
+    .min(0)
+    .max(1_000_000)
+    .optional()
+    .describe('US dollars that a period may cost; no cap if absent. Beyond it, data2text writes.'),
+  llmBudgetPeriod: z.enum(['day', 'month', 'ever']).default('month').describe('Period of the budget, in UTC.'),
+  llmUsdPerMillionInput: z.coerce
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .describe('Price of a million tokens of prompts.'),
+  llmUsdPerMillionOutput: z.coerce
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .describe('Price of a million tokens of answers.'),
+  llmPairs: integer(1, 50).default(5).describe('Examples in a prompt (k).'),
+  llmPairChoice: z
+    .enum(['similar', 'random'])
+    .default('similar')
+    .describe("Which examples: those whose tags are most like the track's, or any, under the seed."),
+  llmPoolFile: z
+    .string()
+    .optional()
+    .describe('Examples: JSON, JSONL or CSV (docs/descriptions.md); those of the repository if absent.'),
+  llmCompress: flag.default(false).describe('Whether the model joins the sentences of data2text more fluently.'),
   onnxThreads: integer(1, 64).default(2).describe('Threads of one model session.'),
   deadlineMs: integer(50, 60_000).default(2_000).describe('Deadline of a recommendation unless the request says.'),
   maxInFlight: integer(1, 100_000)
@@ -219,12 +269,17 @@ function missingKeys(given: Readonly<Record<string, unknown>>): string[] {
     { of: 'modelStoreUrl', keys: ['modelStoreAccessKeyFile', 'modelStoreAccessKey'] },
     { of: 'modelStoreUrl', keys: ['modelStoreSecretKeyFile', 'modelStoreSecretKey'] },
     { of: 'modelStoreEndpoint', keys: ['modelStoreUrl'] },
+    { of: 'llmUrl', keys: ['llmModel'] },
+    { of: 'llmBudgetUsd', keys: ['llmUsdPerMillionInput', 'llmUsdPerMillionOutput'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslUsername'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslPasswordFile', 'kafkaSaslPassword'] },
   ]
+  const asksModel = given.description === 'prompt2text' && given.llmUrl === undefined
+  const problems = asksModel ? [`${environmentName('llmUrl')}: is needed with description = prompt2text`] : []
   return needs
     .filter(({ of, keys }) => given[of] !== undefined && keys.every((key) => given[key] === undefined))
     .map(({ of, keys }) => `${keys.map(environmentName).join(' or ')}: is needed with ${environmentName(of)}`)
+    .concat(problems)
 }
 
 const DEFAULT_FILE = 'cuestream.config.json'

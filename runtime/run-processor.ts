@@ -12,6 +12,7 @@
  *                longer still: what is done shows soon, is not done again after a crash, and holds up no rebalance
  *   [neighbour]  a record that must wait pauses its partition alone; a poison record goes to the dead letters
  *   [outage]     while a service is away, records wait for it and count no tries
+ *   [put off]    a record whose time has not come is looked at now and then; the look counts as progress
  *   [generation] a stage that fills a store reads its topics from the start for each generation of it, by a group of
  *                that generation's name. It asks for the generation every so often: a wipe is noticed without a write
  *   [crash]      an unknown error restarts the stage from the committed offset; after `maxCrashes` on the same record
@@ -21,7 +22,7 @@
 import pLimit from 'p-limit'
 import type { Logger } from 'pino'
 import type { Batch, BatchOutcome, Broker, Consumer, OutputRecord, StoredRecord } from '../ports/broker.ts'
-import { FencedError, InvalidRecordError, OutageError, SetupError } from '../ports/errors.ts'
+import { FencedError, InvalidRecordError, NotYetError, OutageError, SetupError } from '../ports/errors.ts'
 import type { Codec } from './codec.ts'
 import { deadLetterName, deadLetterRecord, reducedLetter } from './dead-letter.ts'
 import type { Processor } from './define-processor.ts'
@@ -157,6 +158,10 @@ export function runProcessor<Deps>(options: StageOptions<Deps>): Stage {
     if (outcome.kind === 'retry' && outcome.error instanceof OutageError) {
       metrics.retries.inc({ ...labels, topic, code: outcome.error.code })
       return { pauseMs: waitOut(outcome.error) }
+    }
+    if (outcome.kind === 'retry' && outcome.error instanceof NotYetError) {
+      progressAt = now()
+      return { pauseMs: outcome.error.retryAfterMs ?? retry.maxMs }
     }
     // An operator must act, or a store has begun anew: no fault of the record, however often it comes. [crash]
     if (outcome.kind === 'crash' && outcome.error instanceof SetupError) return { crash: outcome.error }

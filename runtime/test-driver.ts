@@ -3,7 +3,7 @@
  * Decoding, dead letters and retries are those of the loop; waiting for a retry moves `clock` instead.
  */
 import type { OutputRecord, StoredRecord } from '../ports/broker.ts'
-import { InvalidRecordError } from '../ports/errors.ts'
+import { InvalidRecordError, NotYetError } from '../ports/errors.ts'
 import type { AvroSchema, SchemaRegistry } from '../ports/schema-registry.ts'
 import { deadLetterTopic, type Topic, type TypedOutput } from '../topics/topic.ts'
 import { type Codec, createCodec } from './codec.ts'
@@ -17,8 +17,10 @@ export interface TestDriver {
   readonly codec: Codec
   /** Unix epoch ms; retries move it. */
   readonly clock: { nowMs: number }
-  /** Appends one record and runs until every processor has read everything. */
+  /** Appends one record and runs until every processor has read everything, or waits for its time to come. */
   pipe(output: TypedOutput, headers?: Record<string, string>): Promise<void>
+  /** Looks again at records that wait for their time. */
+  settle(): Promise<void>
   /** Appends bytes as they are: what no encoder would write. */
   pipeRaw(record: OutputRecord): Promise<void>
   /** Everything on a topic, decoded, in order. */
@@ -49,14 +51,18 @@ export function createTestDriver(wired: readonly WiredProcessor[], options: { re
     })
   }
 
-  /** @returns the records to append: outputs, or a dead letter. */
-  async function step({ processor, deps }: WiredProcessor, record: StoredRecord): Promise<readonly OutputRecord[]> {
+  /** @returns the records to append: outputs, or a dead letter; undefined for a record whose time has not come. */
+  async function step(
+    { processor, deps }: WiredProcessor,
+    record: StoredRecord,
+  ): Promise<readonly OutputRecord[] | undefined> {
     for (let attempt = 1; ; attempt++) {
       const context = { signal: new AbortController().signal, attempt }
       const outcome = await handleRecord(processor, record, deps as never, codec, context)
       if (outcome.kind === 'done') return outcome.outputs
       if (outcome.kind === 'skipped' || outcome.kind === 'expired') return []
       if (outcome.kind === 'crash') throw outcome.error
+      if (outcome.kind === 'retry' && outcome.error instanceof NotYetError) return undefined
       if (outcome.kind === 'invalid' || attempt >= retry.maxAttempts) {
         const failure = { stage: processor.name, error: outcome.error, attempts: attempt, at: clock.nowMs }
         return [deadLetterRecord(record, failure)]
@@ -72,9 +78,11 @@ export function createTestDriver(wired: readonly WiredProcessor[], options: { re
         for (const topic of groupTopics(entry.processor)) {
           const position = `${entry.processor.name}/${topic}`
           for (let at = positions.get(position) ?? 0; at < (logs.get(topic)?.length ?? 0); at++) {
+            const outputs = await step(entry, logs.get(topic)![at]!)
+            if (outputs === undefined) break
             moved = true
             positions.set(position, at + 1)
-            for (const output of await step(entry, logs.get(topic)![at]!)) append(output)
+            for (const output of outputs) append(output)
           }
         }
       }
@@ -84,6 +92,7 @@ export function createTestDriver(wired: readonly WiredProcessor[], options: { re
   return {
     codec,
     clock,
+    settle,
     async pipe(output, headers) {
       const topic = findTopic(output.topic)
       const value = output.value === null ? null : await codec.encode(topic, output.value)

@@ -1,5 +1,41 @@
 // Generated from schemas/*.avsc by `npm run schemas`; do not edit.
 
+export type MusicSource = 'track' | 'soundtrack'
+
+/** One confidence of the vocabulary. */
+export interface Tag {
+  /** instrument, genre, mood or vocals. */
+  readonly category: string
+  readonly tag: string
+  /** 0 … 1. */
+  readonly confidence: number
+}
+
+/** Confidence from which a tag of a category is claimed, as calibrated for the tagger. */
+export interface TagThresholds {
+  readonly instrument: number
+  readonly genre: number
+  readonly mood: number
+  readonly vocals: number
+}
+
+/** A description that a language model is to write once it answers again. */
+export interface DescriptionDeferred {
+  readonly trackId: string
+  /** A soundtrack serves training and is not recommended. */
+  readonly source: MusicSource
+  /** Of the whole track, highest confidence first. */
+  readonly tags: readonly Tag[]
+  /** By category; null where the record is older than them. */
+  readonly thresholds: null | TagThresholds
+  /** Unix epoch, ms. */
+  readonly taggedAt: number
+  /** What kept the model from answering. */
+  readonly code: string
+  /** Unix epoch, ms. */
+  readonly deferredAt: number
+}
+
 export type FeedbackAction = 'shown' | 'previewed' | 'chosen' | 'skipped'
 
 /** What became of a recommendation. */
@@ -33,9 +69,32 @@ export interface ModelReleased {
   readonly releasedAt: number
 }
 
-export type MusicSource = 'track' | 'soundtrack'
-
 export type SynthesisMethod = 'prompt2text' | 'data2text' | 'tags'
+
+/** What a language model was asked with. */
+export interface DescriptionPrompt {
+  readonly model: string
+  readonly temperature: number
+  readonly seed: number
+  /** Examples in the prompt (k). */
+  readonly pairs: number
+  /** How they were chosen: similar or random. */
+  readonly choice: string
+  /** SHA-256 of the pool that they come from. */
+  readonly pool: string
+}
+
+/** Why a text is not of the method that was asked for. */
+export interface DescriptionFallback {
+  /** The method that was asked for. */
+  readonly from: SynthesisMethod
+  /** checks-failed, or the code of what kept the model from answering. */
+  readonly code: string
+  /** Of checks-failed: what was wrong with the last text. */
+  readonly faults: readonly string[]
+  /** Whether it is written anew once the model answers again. */
+  readonly deferred: boolean
+}
 
 /** A natural description of a track, made from its tags. */
 export interface MusicDescribed {
@@ -51,6 +110,9 @@ export interface MusicDescribed {
   readonly tagsInvented: readonly string[]
   /** Unix epoch, ms. */
   readonly describedAt: number
+  /** Of texts that a model wrote. */
+  readonly prompt: null | DescriptionPrompt
+  readonly fallback: null | DescriptionFallback
 }
 
 /** A track in the joint space of one release. */
@@ -93,15 +155,6 @@ export interface MusicFeatures {
   readonly computedAt: number
 }
 
-/** One confidence of the vocabulary. */
-export interface Tag {
-  /** instrument, genre, mood or vocals. */
-  readonly category: string
-  readonly tag: string
-  /** 0 … 1. */
-  readonly confidence: number
-}
-
 /** Tags of one stretch. */
 export interface SegmentTags {
   readonly startSeconds: number
@@ -138,6 +191,8 @@ export interface MusicTagged {
   readonly tagger: EncoderRef
   /** Unix epoch, ms. */
   readonly taggedAt: number
+  /** By category; null where the record is older than them. */
+  readonly thresholds: null | TagThresholds
 }
 
 /** Why there is no list. */

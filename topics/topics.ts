@@ -1,5 +1,6 @@
 /** Every topic of the pipeline. docs/architecture.md draws who writes and reads them. */
 import type {
+  DescriptionDeferred,
   FeedbackRecorded,
   ModelReleased,
   MusicDescribed,
@@ -38,6 +39,12 @@ export const musicTagged = defineTopic<MusicTagged>()({
 })
 export const musicDescribed = defineTopic<MusicDescribed>()({
   name: 'music.described.v1',
+  key: 'trackId',
+  retention: 'compacted',
+})
+/** Descriptions that wait for a language model to answer again. */
+export const descriptionsDeferred = defineTopic<DescriptionDeferred>()({
+  name: 'descriptions.deferred.v1',
   key: 'trackId',
   retention: 'compacted',
 })
@@ -102,6 +109,7 @@ export const topics: readonly Topic[] = [
   uploadsRemoved,
   musicTagged,
   musicDescribed,
+  descriptionsDeferred,
   musicFeatures,
   videoFeatures,
   musicEmbedded,

@@ -15,6 +15,7 @@ import { openConfluentRegistry } from '../../adapters/confluent/schema-registry.
 import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
 import { prefixedBroker } from '../../adapters/prefixed-broker.ts'
 import { describeMusic } from '../../processors/describe-music/describe-music.ts'
+import { createDescriber } from '../../processors/describe-music/describer.ts'
 import { embedMusic } from '../../processors/embed-music/embed-music.ts'
 import { createCodec } from '../../runtime/codec.ts'
 import { type WiredProcessor, wire } from '../../runtime/define-processor.ts'
@@ -53,7 +54,12 @@ const cases: readonly Case[] = [
     records: options.records,
     input: musicTagged as Topic,
     value: tagsOfThreeMinutes(),
-    stage: wire(describeMusic, { method: 'data2text', seed: 1, now: Date.now }),
+    stage: wire(describeMusic, {
+      describer: createDescriber({ method: 'data2text', seed: 1 }),
+      takenDownAt: async () => undefined,
+      taggedAt: async () => undefined,
+      now: Date.now,
+    }),
   },
   {
     name: 'large',

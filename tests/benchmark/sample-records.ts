@@ -6,7 +6,7 @@ import type { MusicFeatures, MusicTagged } from '../../schemas/types.ts'
 
 const SEGMENTS = 18
 /** Of the embedded profile: the taggers' embeddings, the vocabulary and the descriptors. */
-const FEATURE_DIMS = 1_604
+const FEATURE_DIMS = 1_586
 const JOINT_DIMS = 256
 const encoder = { id: 'benchmark', sha256: 'benchmark' }
 
@@ -33,6 +33,7 @@ export function tagsOfThreeMinutes(): MusicTagged {
     durationSeconds: SEGMENTS * 10,
     tagger: encoder,
     taggedAt: 0,
+    thresholds: null,
   }
 }
 

@@ -341,6 +341,7 @@ function tagged(trackId: string): MusicTagged {
     durationSeconds: 200,
     tagger: { id: 'tagger', sha256: '1'.repeat(64) },
     taggedAt: 1.7e12,
+    thresholds: null,
   }
 }
 
@@ -352,6 +353,8 @@ function described(trackId: string): MusicDescribed {
     method: 'data2text',
     generator: 'data2text-1',
     promptVersion: null,
+    prompt: null,
+    fallback: null,
     tagsKept: ['rock'],
     tagsOmitted: [],
     tagsInvented: [],

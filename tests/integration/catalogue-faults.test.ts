@@ -499,6 +499,8 @@ function described(trackId: string) {
     method: 'tags',
     generator: 'g',
     promptVersion: null,
+    prompt: null,
+    fallback: null,
     tagsKept: [],
     tagsOmitted: [],
     tagsInvented: [],

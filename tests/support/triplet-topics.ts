@@ -126,7 +126,8 @@ export function analysed(
   const about = { trackId: id, source: 'track' } as const
   const features = { ...about, ...common, ...sequence(`${id}/music`, MUSIC_DIMS, encoder) }
   const tags = { tagsKept: [], tagsOmitted: [], tagsInvented: [] }
-  const text = { text: `Text of ${id}.`, method: 'tags', generator: 'test', promptVersion: null } as const
+  const by = { method: 'tags', generator: 'test', promptVersion: null, prompt: null, fallback: null } as const
+  const text = { text: `Text of ${id}.`, ...by }
   return [
     musicFeatures.record(id, features, options) as TypedOutput,
     musicDescribed.record(id, { ...about, ...text, ...tags, describedAt: RECEIVED_AT }, options) as TypedOutput,

@@ -194,6 +194,7 @@ export function tagged(trackId: string): MusicTagged {
     durationSeconds: 32,
     tagger: { id: 'tagger', sha256: 'b'.repeat(64) },
     taggedAt: NOW,
+    thresholds: null,
   }
 }
 

@@ -16,6 +16,7 @@ import type { ReleaseTowers } from '../../../ports/encoder.ts'
 import { InvalidRecordError } from '../../../ports/errors.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
 import { describeMusic } from '../../../processors/describe-music/describe-music.ts'
+import { createDescriber } from '../../../processors/describe-music/describer.ts'
 import { embedMusic } from '../../../processors/embed-music/embed-music.ts'
 import { embedVideo } from '../../../processors/embed-video/embed-video.ts'
 import { indexEmbeddings } from '../../../processors/index-embeddings/index-embeddings.ts'
@@ -111,7 +112,14 @@ async function logsOf(id: string, all: readonly Life[], driver: TestDriver): Pro
     const source = kind === 'track' ? 'track' : 'soundtrack'
     const heard = { tempo: { bpm: 100 + n, confidence: 1 }, key: { tonic: 'C', mode: 'major', confidence: 1 } } as const
     const tags = [{ category: 'genre', tag: `genre ${n}`, confidence: 0.9 }] as const
-    const more = { segments: [], loudnessLufs: -14, durationSeconds: 30, tagger: encoder, taggedAt: at }
+    const more = {
+      segments: [],
+      loudnessLufs: -14,
+      durationSeconds: 30,
+      tagger: encoder,
+      taggedAt: at,
+      thresholds: null,
+    }
     await driver.pipe(musicTagged.record(id, { trackId: id, source, tags: [...tags], ...heard, ...more }, { headers }))
     await driver.pipe(musicFeatures.record(id, { trackId: id, source, ...features }, { headers }))
     if (kind === 'video') await driver.pipe(videoFeatures.record(id, { videoId: id, ...features }, { headers }))
@@ -188,7 +196,12 @@ describe('the projection of uploads comes to the same in whatever order its topi
       const check = async (said: string, arrange: (logs: Logs) => (TypedOutput | OutputRecord)[]) => {
         const id = `id-${what.replaceAll(' ', '-')}-${orders++}`
         const stages = createTestDriver([
-          wire(describeMusic, { method: 'tags', seed: 1, now: () => START + 500 }),
+          wire(describeMusic, {
+            describer: createDescriber({ method: 'tags', seed: 1 }),
+            takenDownAt: (key) => catalogue.takenDownAt(key),
+            taggedAt: async () => undefined,
+            now: () => START + 500,
+          }),
           wire(embedMusic, { towers, now: () => START + 600 }),
           wire(embedVideo, { towers, now: () => START + 600 }),
           wire(sink, {}),

@@ -13,6 +13,7 @@ import type { JoinState } from '../../../ports/join-state.ts'
 import { WORLDWIDE } from '../../../ports/rights.ts'
 import type { VectorIndex } from '../../../ports/vector-index.ts'
 import { describeMusic } from '../../../processors/describe-music/describe-music.ts'
+import { createDescriber } from '../../../processors/describe-music/describer.ts'
 import { embedMusic } from '../../../processors/embed-music/embed-music.ts'
 import { embedVideo } from '../../../processors/embed-video/embed-video.ts'
 import { indexEmbeddings } from '../../../processors/index-embeddings/index-embeddings.ts'
@@ -77,6 +78,7 @@ const tagged = (trackId: string, source: 'track' | 'soundtrack' = 'track'): Musi
   durationSeconds: 30,
   tagger: encoder,
   taggedAt: NOW,
+  thresholds: null,
 })
 
 const sequence = { segments: 1, dims: 4, segmentSeconds: 10, durationSeconds: 10, encoder, computedAt: NOW }
@@ -112,7 +114,12 @@ describe('the processors together', () => {
     })
     const sides = { video: side(videoFeatures), music: side(musicFeatures), text: side(musicDescribed) }
     driver = createTestDriver([
-      wire(describeMusic, { method: 'data2text', seed: 1, now }),
+      wire(describeMusic, {
+        describer: createDescriber({ method: 'data2text', seed: 1 }),
+        takenDownAt: async () => undefined,
+        taggedAt: async () => undefined,
+        now,
+      }),
       wire(materializeTriplets, { state, sides, now }),
       wire(embedMusic, embedding),
       wire(embedVideo, embedding),

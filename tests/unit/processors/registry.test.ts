@@ -38,11 +38,14 @@ describe('the graph of processors and topics', () => {
     for (const topic of topics) assert.equal(deadLetterTopic(topic).flush, topic.flush, `dead letters of ${topic.name}`)
   })
 
-  test('no processor reads what comes of its own output', () => {
+  test('no processor reads what comes of its own output, but for what it puts off itself', () => {
+    const putOff = 'descriptions.deferred.v1'
+    assert.deepEqual(writers.get(putOff), readers.get(putOff))
     const visit = (name: string, path: readonly string[]): void => {
       assert.ok(!path.includes(name), `cycle: ${[...path, name].join(' → ')}`)
       const processor = processors.find((candidate) => candidate.name === name)
       for (const topic of processor?.to ?? []) {
+        if (topic.name === putOff) continue
         for (const reader of readers.get(topic.name) ?? []) visit(reader, [...path, name])
       }
     }

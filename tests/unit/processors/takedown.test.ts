@@ -61,6 +61,7 @@ const tagged = (trackId: string) =>
       durationSeconds: 30,
       tagger: encoder,
       taggedAt: REMOVED + 500,
+      thresholds: null,
     } satisfies MusicTagged,
     stamped,
   )
@@ -112,7 +113,11 @@ describe('a takedown', () => {
     const parts = { mediaStore, decoder, now: () => REMOVED + 1, takenDownAt: catalogue.takenDownAt.bind(catalogue) }
     driver = createTestDriver([
       wire(analyseVideo, { ...parts, imageEncoder }),
-      wire(analyseMusic, { ...parts, musicEncoder: { dims: 2, patchSamples: 16_000, labels: [] } as never }),
+      wire(analyseMusic, {
+        ...parts,
+        musicEncoder: { dims: 2, patchSamples: 16_000, labels: [] } as never,
+        hearing: {} as never,
+      }),
       wire(indexEmbeddings, { index, catalogue, now: parts.now }),
     ])
   })
