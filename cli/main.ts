@@ -8,6 +8,7 @@ import { deadLettersCommand } from './commands/dead-letters.ts'
 import { evaluateCommand } from './commands/evaluate.ts'
 import { gatewayCommand } from './commands/gateway.ts'
 import { ingestCommand } from './commands/ingest.ts'
+import { localModelCommand } from './commands/local-model.ts'
 import { modelsCommand } from './commands/models.ts'
 import { rebuildCommand } from './commands/rebuild.ts'
 import { recommendCommand } from './commands/recommend.ts'
@@ -58,6 +59,7 @@ for (const command of [
   evaluateCommand,
   trainCommand,
   servicesCommand,
+  localModelCommand,
 ]) {
   program.addCommand(withSettings(command(openContext)))
 }

@@ -2,11 +2,12 @@
 import type { LoadedProfile } from '../adapters/onnx/load-profile.ts'
 import type { ReleaseManifest } from '../ports/release-manifest.ts'
 import { musicFeatureEncoder } from '../processors/analyse-music/feature-encoder.ts'
-import { audibleTags } from '../processors/analyse-music/vocabulary.ts'
+import { hearingOf } from '../processors/analyse-music/hearing.ts'
 import { buildZeroShotRelease, type ZeroShotInput } from '../trainer/zero-shot/build.ts'
 
 export function encoderIdsOf({ imageEncoder, musicEncoder, textEncoder }: LoadedProfile) {
-  return { video: imageEncoder.id, music: musicFeatureEncoder(musicEncoder).id, text: textEncoder.id }
+  const music = musicFeatureEncoder(musicEncoder, hearingOf(musicEncoder))
+  return { video: imageEncoder.id, music: music.id, text: textEncoder.id }
 }
 
 /** @returns the manifest of the files that it wrote. */
@@ -14,12 +15,13 @@ export function buildZeroShotOf(
   { imageEncoder, musicEncoder, textEncoder }: LoadedProfile,
   input: Pick<ZeroShotInput, 'directory' | 'createdAt' | 'release' | 'meaningWeight'>,
 ): Promise<ReleaseManifest> {
+  const hearing = hearingOf(musicEncoder)
   const [start, end] = imageEncoder.columns.feature ?? [0, 0]
   return buildZeroShotRelease({
     ...input,
-    tags: audibleTags,
+    tags: hearing.tags,
     textEncoder,
     image: { id: imageEncoder.id, imageDims: end - start, classNames: imageEncoder.labels },
-    music: { id: musicFeatureEncoder(musicEncoder).id, embeddingDims: musicEncoder.dims },
+    music: { id: musicFeatureEncoder(musicEncoder, hearing).id, embeddingDims: musicEncoder.dims },
   })
 }

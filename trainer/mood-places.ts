@@ -1,10 +1,12 @@
 /**
- * Finds the places on the circumplex that vocabulary.json holds: of moods, and of the taggers' labels.
+ * Finds the places on the circumplex: of moods, which vocabulary.json holds, and of labels, which a tagger's mapping holds.
  *
  *     node --import tsx trainer/mood-places.ts musiccaps-public.csv Ratings_Warriner_et_al.csv
+ *     node --import tsx trainer/mood-places.ts musiccaps-public.csv labels mtg-jamendo
  *
  * MusicCaps (CC BY-SA 4.0) and the norms of Warriner et al. are the operator's to bring; only the places are kept here.
- * processors/analyse-music/mood.ts says what is done. Prints { moods, labels }: [valence, arousal] by word.
+ * processors/analyse-music/mood.ts says what is done. Prints { moods, labels }: [valence, arousal] by word; the second way
+ * those of the labels that a mapping has base rates for, alone.
  */
 import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
@@ -48,9 +50,56 @@ const LABEL_STEMS: Readonly<Record<string, string>> = {
   'male vocalists': '(?<!fe)male (voca|sing|voice)',
   chillout: 'chillout|chill-out|chill out',
   electronica: 'electronica|electronic',
+  // Of MTG-Jamendo, which writes its labels as one word.
+  hiphop: 'hip.?hop',
+  rap: 'rap\\b|rapp',
+  newage: 'new age',
+  easylistening: 'easy listening',
+  punkrock: 'punk',
+  hardrock: 'hard rock',
+  heavymetal: 'heavy metal',
+  poprock: 'pop.?rock',
+  popfolk: 'folk pop|pop folk',
+  instrumentalpop: 'instrumental pop',
+  instrumentalrock: 'instrumental rock',
+  alternativerock: 'alternative rock',
+  classicrock: 'classic rock',
+  rocknroll: 'rock.?(and|n|&).?roll',
+  bluesrock: 'blues.?rock',
+  ethnicrock: 'ethnic rock',
+  postrock: 'post.?rock',
+  singersongwriter: 'singer.?songwriter',
+  jazzfunk: 'jazz.?funk',
+  jazzfusion: 'jazz.?fusion',
+  acidjazz: 'acid jazz',
+  bossanova: 'bossa.?nova',
+  worldfusion: 'world fusion',
+  darkambient: 'dark ambient',
+  deephouse: 'deep house',
+  drumnbass: 'drum.?(and|n|&).?bass',
+  triphop: 'trip.?hop',
+  synthpop: 'synth.?pop',
+  electropop: 'electro.?pop',
+  newwave: 'new wave',
+  bass: 'bass\\b|bassline',
+  acousticguitar: 'acoustic guitar',
+  electricguitar: 'electric guitar|e-guitar',
+  classicalguitar: 'classical guitar',
+  acousticbassguitar: 'acoustic bass',
+  doublebass: 'double bass|upright bass',
+  drummachine: 'drum machine',
+  electricpiano: 'electric piano',
+  pipeorgan: 'pipe organ|church organ',
+  fun: 'fun\\b',
+  love: 'love\\b|love song',
+  dream: 'dreamy|dreamlike|dream\\b',
+  sad: 'sad\\b|sadness',
 }
 /** Labels that describe no sound, or repeat another. */
-const NO_SOUND: Words = ['00s', '90s', '80s', '70s', '60s', 'oldies', 'female vocalist']
+const NO_SOUND: Words = [
+  ...['00s', '90s', '80s', '70s', '60s', 'oldies', 'female vocalist'],
+  ...'advertising background commercial corporate documentary film movie travel computer hard cool deep'.split(' '),
+]
 /** Clips that the expectation counts for. */
 const PSEUDO_CLIPS = 30
 const LEAST_CLIPS = 10
@@ -96,16 +145,50 @@ export function fitLine(points: readonly { x: number; y: number; weight: number 
   return (at) => y + slope * (at - x)
 }
 
-function main(musicCapsPath: string, normsPath: string): void {
-  const clips = readCsv(readFileSync(musicCapsPath, 'utf8')).map(({ aspect_list, caption }) =>
+/** @param labels as a tagger has them: `<set><separator><name>`. @returns places of those that are said often enough. */
+export function labelPlaces(
+  labels: readonly string[],
+  clips: readonly string[],
+): Record<string, readonly [valence: number, arousal: number]> {
+  return Object.fromEntries(
+    labels
+      .map((label) => ({ label, name: label.replace(/^.*?(:|---)/, '') }))
+      .filter(({ name }) => !NO_SOUND.includes(name))
+      .map(({ label, name }) => ({ label, usage: usageOf(LABEL_STEMS[name] ?? name.toLowerCase(), clips) }))
+      .filter(({ usage }) => usage.clips >= LEAST_CLIPS)
+      .map(({ label, usage }) => [
+        label,
+        [round(shrink(usage.valence, 0, usage.clips)), round(shrink(usage.arousal, 0, usage.clips))],
+      ]),
+  )
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}
+
+function clipsOf(musicCapsPath: string): string[] {
+  return readCsv(readFileSync(musicCapsPath, 'utf8')).map(({ aspect_list, caption }) =>
     `${aspect_list} ${caption}`.toLowerCase(),
   )
+}
+
+const json = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
+
+function printLabels(musicCapsPath: string, mapping: string): void {
+  const { rates } = json(`../processors/analyse-music/mappings/${mapping}.json`) as {
+    rates: { byLabel: Record<string, number> }
+  }
+  process.stdout.write(`${JSON.stringify(labelPlaces(Object.keys(rates.byLabel), clipsOf(musicCapsPath)))}\n`)
+}
+
+function main(musicCapsPath: string, normsPath: string): void {
+  const clips = clipsOf(musicCapsPath)
   const norms = new Map(readCsv(readFileSync(normsPath, 'utf8')).map((row) => [row.Word!, row]))
-  const file = (path: string) => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
-  const { tags } = file('../processors/analyse-music/vocabulary.json') as {
+  const { tags } = json('../processors/analyse-music/vocabulary.json') as {
     tags: { category: string; tag: string }[]
   }
-  const labels = file('../models/embedded/musicnn_labels.json') as Record<string, string[]>
+  const labels = json('../models/embedded/musicnn_labels.json') as Record<string, string[]>
 
   const moods = tags
     .filter(({ category }) => category === 'mood')
@@ -118,7 +201,6 @@ function main(musicCapsPath: string, normsPath: string): void {
   const expected = (axis: 'valence' | 'arousal') =>
     fitLine(moods.map(({ norm, usage, weight }) => ({ x: norm[axis], y: usage[axis], weight })))
   const [valence, arousal] = [expected('valence'), expected('arousal')]
-  const round = (value: number) => Math.round(value * 100) / 100
   const places = {
     moods: Object.fromEntries(
       moods.map(({ tag, usage, norm }) => [
@@ -129,24 +211,16 @@ function main(musicCapsPath: string, normsPath: string): void {
         ],
       ]),
     ),
-    labels: Object.fromEntries(
-      Object.entries(labels).flatMap(([set, names]) =>
-        names
-          .filter((name) => !NO_SOUND.includes(name))
-          .map((name) => ({
-            name,
-            usage: usageOf(LABEL_STEMS[name] ?? name.toLowerCase(), clips),
-          }))
-          .filter(({ usage }) => usage.clips >= LEAST_CLIPS)
-          .map(({ name, usage }) => [
-            `${set}:${name}`,
-            [round(shrink(usage.valence, 0, usage.clips)), round(shrink(usage.arousal, 0, usage.clips))],
-          ]),
-      ),
+    labels: labelPlaces(
+      Object.entries(labels).flatMap(([set, names]) => names.map((name) => `${set}:${name}`)),
+      clips,
     ),
   }
   process.stdout.write(`${JSON.stringify(places)}\n`)
 }
 
-const [, script, musicCaps, norms] = process.argv
-if (script !== undefined && import.meta.url === pathToFileURL(script).href) main(musicCaps!, norms!)
+const [, script, musicCaps, norms, mapping] = process.argv
+if (script !== undefined && import.meta.url === pathToFileURL(script).href) {
+  if (norms === 'labels') printLabels(musicCaps!, mapping!)
+  else main(musicCaps!, norms!)
+}

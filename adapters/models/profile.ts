@@ -87,6 +87,13 @@ const musicTagger = z.strictObject({
     )
     .min(1),
   columns: columnRanges,
+  /**
+   * How the labels become tags of the vocabulary: a mapping that comes with the product, or a file of the profile
+   * (docs/vocabulary.md). The mapping is checked where the encoder is put to use.
+   */
+  mapping: z.union([z.enum(['musicnn', 'mtg-jamendo', 'by-name']), z.strictObject({ file: fileName })], {
+    error: 'must be "musicnn", "mtg-jamendo", "by-name" or { "file": "<a file of the profile>" }',
+  }),
 })
 
 const textTower = z.strictObject({
@@ -148,7 +155,12 @@ export function encoderFiles(encoder: ImageTowerManifest | MusicTaggerManifest |
     case 'image-tower':
       return encoder.labels === null ? [encoder.file] : [encoder.file, encoder.labels.file]
     case 'music-tagger':
-      return [...new Set(encoder.taggers.flatMap(({ file, labels }) => [file, labels.file]))]
+      return [
+        ...new Set([
+          ...encoder.taggers.flatMap(({ file, labels }) => [file, labels.file]),
+          ...(typeof encoder.mapping === 'string' ? [] : [encoder.mapping.file]),
+        ]),
+      ]
     case 'text-tower':
       return [encoder.file, encoder.tokenizer.file, encoder.tokenizer.config]
   }

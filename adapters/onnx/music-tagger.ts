@@ -1,5 +1,5 @@
 /** Music encoder made from a manifest: one or more taggers; their embeddings and their tags stand side by side. */
-import type { MusicEncoder } from '../../ports/encoder.ts'
+import type { LabelMapping, MusicEncoder } from '../../ports/encoder.ts'
 import { ShapeError } from '../../ports/errors.ts'
 import type { ColumnRanges, MusicTaggerManifest } from '../models/profile.ts'
 import type { EncoderFiles } from './encoder-files.ts'
@@ -12,12 +12,13 @@ export class MusicTagger implements MusicEncoder {
   readonly patchSamples: number
   /** `<prefix><label>`, such as 'mtt:guitar'. */
   readonly labels: readonly string[]
+  readonly mapping: LabelMapping
   /** Which values of an embedding come from which tagger. */
   readonly columns: ColumnRanges
   readonly #taggers: readonly (MusicTaggerManifest['taggers'][number] & { readonly graph: OnnxGraph })[]
   readonly #rowsPerRun: number
 
-  /** @throws SetupError 'model-tampered' | 'model-missing' | 'model-labels' for the file of labels. */
+  /** @throws SetupError 'model-tampered' | 'model-missing' | 'model-labels' for the files of labels and mapping. */
   constructor(manifest: MusicTaggerManifest, files: EncoderFiles, sessions: OnnxSessions) {
     this.id = manifest.id
     this.sha256 = files.sha256
@@ -35,6 +36,9 @@ export class MusicTagger implements MusicEncoder {
     this.labels = this.#taggers.flatMap(({ labels, labelPrefix, tags }) =>
       files.labels(labels, tags.dims).map((label) => `${labelPrefix}${label}`),
     )
+    const { mapping } = manifest
+    this.mapping =
+      typeof mapping === 'string' ? mapping : { origin: files.file(mapping.file).path, value: files.json(mapping.file) }
   }
 
   async encode(pcm: Float32Array, count: number): Promise<{ embeddings: Float32Array; tags: Float32Array }> {

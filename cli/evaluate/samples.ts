@@ -17,6 +17,7 @@ import { dot } from '../../model/vector.ts'
 import type { FeatureSequence, ReleaseTowers } from '../../ports/encoder.ts'
 import type { MediaDecoder, MediaStore } from '../../ports/media.ts'
 import { analyseMusic } from '../../processors/analyse-music/analyse-music.ts'
+import { hearingOf } from '../../processors/analyse-music/hearing.ts'
 import { analyseVideo } from '../../processors/analyse-video/analyse-video.ts'
 import type { InputRecord } from '../../runtime/define-processor.ts'
 import type { MusicFeatures, MusicTagged, UploadReceived, VideoFeatures } from '../../schemas/types.ts'
@@ -108,7 +109,9 @@ async function hear(
   id: string,
   { mediaStore, decoder, profile }: Tools,
 ): Promise<{ tagged: MusicTagged; features: MusicFeatures }> {
-  const deps = { mediaStore, decoder, musicEncoder: profile.musicEncoder, takenDownAt: never, now: () => 0 }
+  const { musicEncoder } = profile
+  const hearing = hearingOf(musicEncoder)
+  const deps = { mediaStore, decoder, musicEncoder, hearing, takenDownAt: never, now: () => 0 }
   const outputs = await analyseMusic.handle(await upload(path, id, 'track', mediaStore), deps, context())
   const tagged = outputs.find(({ topic }) => topic === musicTagged.name)?.value as MusicTagged
   const features = outputs.find(({ topic }) => topic !== musicTagged.name)?.value as MusicFeatures

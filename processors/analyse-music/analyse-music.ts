@@ -18,14 +18,16 @@ import { musicFeatures, musicTagged, uploadsReceived } from '../../topics/topics
 import { receiptStamp, uploadStamp } from '../../topics/upload-stamp.ts'
 import { MusicDsp, SAMPLE_RATE_HZ } from './dsp/music-dsp.ts'
 import { musicFeatureEncoder } from './feature-encoder.ts'
+import type { Hearing } from './hearing.ts'
 import { patches } from './patches.ts'
 import { confidentTags, hearMusic } from './tagging.ts'
-import { audibleTags } from './vocabulary.ts'
 
 export interface AnalyseMusicDeps {
   readonly mediaStore: MediaStore
   readonly decoder: MediaDecoder
   readonly musicEncoder: MusicEncoder
+  /** Of the encoder's labels. */
+  readonly hearing: Hearing
   /** Unix epoch ms up to which receipts of an upload are void: it may have been taken down while it waited. */
   readonly takenDownAt: (id: string) => Promise<number | undefined>
   readonly now: () => number
@@ -46,7 +48,7 @@ export const analyseMusic = defineProcessor({
   async handle(record, deps: AnalyseMusicDeps, { signal }) {
     const { key: trackId } = record
     if (record.value.receivedAt <= ((await deps.takenDownAt(trackId)) ?? -1)) return []
-    const { mediaStore, musicEncoder, now } = deps
+    const { mediaStore, musicEncoder, hearing, now } = deps
     const source = record.value.kind === 'track' ? 'track' : 'soundtrack'
     const path = await mediaStore.path(record.value.media.uri)
     if (source === 'soundtrack' && (await deps.decoder.probe(path, signal)).audio === undefined) return []
@@ -56,17 +58,18 @@ export const analyseMusic = defineProcessor({
       throw new InvalidRecordError('media-silent', `Track ${trackId} is silent: nothing in it is louder than -70 LUFS`)
     }
     const { descriptors } = listened
-    const heard = hearMusic({ ...listened, labelNames: musicEncoder.labels })
-    const encoder = musicFeatureEncoder(musicEncoder)
+    const heard = hearMusic({ ...listened, hearing })
+    const encoder = musicFeatureEncoder(musicEncoder, hearing)
     const tagged = {
       trackId,
       source,
-      tags: confidentTags(heard.track, TRACK_THRESHOLD),
+      tags: confidentTags(hearing, heard.track, TRACK_THRESHOLD),
       segments: descriptors.segments.slice(0, heard.features.segments).map(({ startSeconds, seconds }, segment) => ({
         startSeconds,
         seconds,
         tags: confidentTags(
-          heard.segments.subarray(segment * audibleTags.length, (segment + 1) * audibleTags.length),
+          hearing,
+          heard.segments.subarray(segment * hearing.tags.length, (segment + 1) * hearing.tags.length),
           SEGMENT_THRESHOLD,
         ),
       })),
@@ -76,6 +79,7 @@ export const analyseMusic = defineProcessor({
       durationSeconds: descriptors.seconds,
       tagger: encoder,
       taggedAt: now(),
+      thresholds: hearing.thresholds,
     } as const
     const features = {
       trackId,

@@ -13,7 +13,8 @@
  * oftener it stands beside fast than slow words, and beside pleasant than unpleasant ones (sets balanced in arousal), as
  * tanh of half the log odds against all clips; so 0 is music at large. It is shrunk, by 30 clips, to what the norm of the
  * word lets expect (Warriner, Kuperman & Brysbaert 2013, a regression over the 28 moods). A tagger's label has its place
- * in the same way, shrunk to 0. The places are in vocabulary.json; docs/evaluation.md has the regression.
+ * in the same way, shrunk to 0. The places of moods are in vocabulary.json, those of labels in the tagger's mapping;
+ * docs/evaluation.md has the regression.
  */
 import type { MusicDescriptors, SegmentDescriptors } from './dsp/music-dsp.ts'
 

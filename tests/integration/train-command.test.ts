@@ -14,7 +14,7 @@ import { dataPaths, repositoryPaths } from '../../cli/paths.ts'
 import { encoderIdsOf } from '../../cli/profile-releases.ts'
 import { musicLayout } from '../../model/features.ts'
 import type { ReleaseManifest } from '../../ports/release-manifest.ts'
-import { audibleTags } from '../../processors/analyse-music/vocabulary.ts'
+import { hearingOf } from '../../processors/analyse-music/hearing.ts'
 import { writePairFolder } from '../support/pair-folder.ts'
 import { temporaryFolder } from '../support/temporary-folder.ts'
 
@@ -72,7 +72,10 @@ describe('cuestream train', () => {
     await writePairFolder(pairs, {
       count: PAIRS,
       video: { id: video, dims: profile.imageEncoder.dims },
-      music: { id: music, dims: musicLayout(profile.musicEncoder.dims, audibleTags.length).dims },
+      music: {
+        id: music,
+        dims: musicLayout(profile.musicEncoder.dims, hearingOf(profile.musicEncoder).tags.length).dims,
+      },
     })
     await profile.dispose()
     await writeFile(recipe, JSON.stringify(RECIPE))

@@ -5,6 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { GraphBuilder } from '../../model/onnx-writer.ts'
+import { vocabulary } from '../../processors/analyse-music/vocabulary.ts'
 
 const seeded = (length: number, scale: number) =>
   Float32Array.from({ length }, (_, index) => Math.sin(index * 12.9898 + 1) * scale)
@@ -113,6 +114,11 @@ export function clipTokenizer(): object {
   }
 }
 
+/** The 89 words of the paper's three categories, as a tagger's labels might be written. */
+export const paperLabels: readonly string[] = vocabulary
+  .filter(({ category }) => category !== 'vocals')
+  .map(({ tag }) => `${tag[0]!.toUpperCase()}${tag.slice(1)}`.replaceAll(' ', '-'))
+
 /** Writes the files that the `paper` profile names into `folder`. */
 export async function writePaperFiles(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
@@ -122,7 +128,7 @@ export async function writePaperFiles(folder: string): Promise<void> {
     'tokenizer.json': JSON.stringify(clipTokenizer()),
     'tokenizer_config.json': JSON.stringify({ tokenizer_class: 'CLIPTokenizer', model_max_length: 77 }),
     'music_tagger.onnx': taggerGraph(),
-    'music_labels.json': JSON.stringify(Array.from({ length: 89 }, (_, index) => `tag ${index}`)),
+    'music_labels.json': JSON.stringify(paperLabels),
   }
   for (const [name, content] of Object.entries(files)) await writeFile(path.join(folder, name), content)
 }

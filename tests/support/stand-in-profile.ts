@@ -5,12 +5,14 @@
 import { createHash } from 'node:crypto'
 import type { LoadedProfile } from '../../adapters/onnx/load-profile.ts'
 import { seededRandom } from '../../model/random.ts'
+import labels from '../../models/embedded/musicnn_labels.json' with { type: 'json' }
 import type { ImageEncoder, MusicEncoder, TextEncoder } from '../../ports/encoder.ts'
 
 const PICTURE_BYTES = 224 * 224 * 3
 const IMAGE_DIMS = 8
 const CLASSES = ['beach', 'city', 'forest']
-const MUSIC_LABELS = ['mtt:guitar', 'mtt:rock', 'mtt:classical', 'msd:rock', 'msd:folk', 'msd:electronic']
+/** Those of the embedded taggers, as their mapping asks for all of them. */
+const MUSIC_LABELS = [...labels.mtt.map((label) => `mtt:${label}`), ...labels.msd.map((label) => `msd:${label}`)]
 
 const identity = (id: string, dims: number) => ({
   id,
@@ -34,6 +36,7 @@ const musicEncoder: MusicEncoder = {
   ...identity('stand-in-music', 8),
   patchSamples: 16_000,
   labels: MUSIC_LABELS,
+  mapping: 'musicnn',
   async encode(pcm, count) {
     const patchSamples = pcm.length / count
     const embeddings = new Float32Array(count * 8)

@@ -27,6 +27,8 @@ export interface PairsFromFilesOptions extends EncodeTextsOptions {
   readonly variants?: number | undefined
   /** Of the shuffles; 0 by default. */
   readonly seed?: number | undefined
+  /** What is said of a pair with these music labels; '' for nothing. They are shuffled and joined if absent. */
+  readonly wording?: ((labels: readonly string[], id: string, variant: number) => Promise<string>) | undefined
   readonly files?: { readonly video: string; readonly music: string; readonly items: string } | undefined
 }
 
@@ -100,7 +102,7 @@ function idOf(item: Item, row: number, path: string): string {
 async function textsOf(
   items: readonly Item[],
   ids: readonly string[],
-  { textEncoder, variants = 4, seed = 0, ...encoding }: PairsFromFilesOptions,
+  { textEncoder, variants = 4, seed = 0, wording, ...encoding }: PairsFromFilesOptions,
 ): Promise<Texts | undefined> {
   if (items.every(({ labels, text }) => labels === undefined && text === undefined)) return undefined
   const table = new Map([['', 0]])
@@ -108,7 +110,8 @@ async function textsOf(
   for (const [i, item] of items.entries()) {
     const parts = item.text ? [item.text] : (item.labels ?? '').split(LABELS_APART).filter(isMusicLabel)
     for (let variant = 0; variant < variants; variant++) {
-      const text = shuffled(parts, seededRandom(`${seed}/${ids[i]}/${variant}`)).join(', ')
+      const shuffledParts = shuffled(parts, seededRandom(`${seed}/${ids[i]}/${variant}`))
+      const text = wording === undefined ? shuffledParts.join(', ') : await wording(parts, ids[i]!, variant)
       if (!table.has(text)) table.set(text, table.size)
       rows[i * variants + variant] = table.get(text)!
     }

@@ -65,18 +65,28 @@ function intervals(
   return { recall: { 1: at1, 5: at5, 10: at10 }, medianRank }
 }
 
-/** @param statistic of weights of the queries; none means that each counts once. @returns one interval a value of it */
 function resampled(
   pools: readonly PoolRanks[],
   statistic: (weights?: Uint32Array) => readonly number[],
-  { resamples = 1000, seed = 0, confidence = 0.95 }: BootstrapOptions,
+  options: BootstrapOptions,
 ): Interval[] {
-  const queries = [...new Set(pools.flatMap((pool) => [...pool.queries]))]
-  const most = queries.reduce((a, b) => Math.max(a, b), 0)
+  return bootstrapItems([...new Set(pools.flatMap((pool) => [...pool.queries]))], statistic, options)
+}
+
+/**
+ * @param items that are drawn, by their numbers. @param statistic of how often each is there, by its number; none means once.
+ * @returns one interval a value of it
+ */
+export function bootstrapItems(
+  items: readonly number[],
+  statistic: (weights?: Uint32Array) => readonly number[],
+  { resamples = 1000, seed = 0, confidence = 0.95 }: BootstrapOptions = {},
+): Interval[] {
+  const most = items.reduce((a, b) => Math.max(a, b), 0)
   const random = seededRandom(`bootstrap/${seed}`)
   const drawn = Array.from({ length: resamples }, () => {
     const weights = new Uint32Array(most + 1)
-    for (let i = 0; i < queries.length; i++) weights[queries[Math.floor(random() * queries.length)]!]! += 1
+    for (let i = 0; i < items.length; i++) weights[items[Math.floor(random() * items.length)]!]! += 1
     return statistic(weights)
   })
   return statistic().map((value, i) => {

@@ -167,9 +167,9 @@ export async function experiment(options: ExperimentOptions): Promise<Experiment
 }
 
 /** Does what is not kept. @returns by `keyOf` */
-async function resultsOf(
+export async function resultsOf(
   named: readonly NamedRun[],
-  { data, folder, jobs, onProgress }: ExperimentOptions,
+  { data, folder, jobs, onProgress }: Pick<ExperimentOptions, 'data' | 'folder' | 'jobs' | 'onProgress'>,
 ): Promise<{ results: Map<string, RunResult>; kept: number }> {
   const keeping = new KeptRuns(folder, data)
   const results = new Map<string, RunResult>()
@@ -213,7 +213,8 @@ async function resultsOf(
   return { results, kept }
 }
 
-const keyOf = (run: Run) => JSON.stringify(run)
+/** Of a run among the results. */
+export const keyOf = (run: Run) => JSON.stringify(run)
 const lengthOf = (run: Run) => (run.kind === 'model' ? run.config.epochs : 1)
 const seedsOf = (count: number) => Array.from({ length: count }, (_, seed) => seed)
 

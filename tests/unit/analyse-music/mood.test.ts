@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { moodCues, moodEvidence, placeOnCircumplex } from '../../../processors/analyse-music/mood.ts'
-import { audibleTags } from '../../../processors/analyse-music/vocabulary.ts'
+import { vocabulary } from '../../../processors/analyse-music/vocabulary.ts'
 import { descriptors } from './descriptors.ts'
 
 const noHints = { arousal: 0, valence: 0 }
@@ -11,7 +11,7 @@ const place = (changes: Parameters<typeof descriptors>[0], hints = noHints) =>
 
 const likeliest = (changes: Parameters<typeof descriptors>[0]) => {
   const at = place(changes)
-  return audibleTags
+  return vocabulary
     .flatMap(({ tag, circumplex }) => (circumplex ? [{ tag, evidence: moodEvidence(at, circumplex) }] : []))
     .sort((a, b) => b.evidence - a.evidence)
     .map(({ tag }) => tag)
@@ -46,7 +46,7 @@ test('fast dense major is happy, fast dense minor is not; slow sparse minor is s
 })
 
 test('evidence for a mood is greatest at its own place and against it on the other side', () => {
-  const sad = audibleTags.find(({ tag }) => tag === 'sad')!.circumplex!
+  const sad = vocabulary.find(({ tag }) => tag === 'sad')!.circumplex!
   const at = moodEvidence({ valence: sad[0], arousal: sad[1] }, sad)
   assert.ok(at > 0)
   assert.ok(at > moodEvidence({ valence: sad[0] + 0.5, arousal: sad[1] }, sad))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readCsv } from '../../../trainer/data/csv.ts'
-import { fitLine, shrink, usageOf } from '../../../trainer/mood-places.ts'
+import { fitLine, labelPlaces, shrink, usageOf } from '../../../trainer/mood-places.ts'
 
 test('fields of a CSV file may hold commas, quotes and line breaks', () => {
   assert.deepEqual(readCsv('a,b\n"1, ""x""\ny",2\r\n3,\n'), [
@@ -36,4 +36,12 @@ test('what was seen seldom stays near what was expected', () => {
 test('a line is fitted through points on it, whatever their weights', () => {
   const line = fitLine([0, 1, 5].map((x) => ({ x, y: 2 * x - 1, weight: x + 1 })))
   assert.ok(Math.abs(line(10) - 19) < 1e-9)
+})
+
+test('labels take the places of their bare names; seldom said ones and those that name no sound have none', () => {
+  const clips = [...Array(20).fill('upbeat punk, a film'), ...Array(20).fill('slow tempo, a tune')]
+  const places = labelPlaces(['genre---punkrock', 'msd:punk', 'mood/theme---film', 'genre---polka'], clips)
+  assert.deepEqual(Object.keys(places), ['genre---punkrock', 'msd:punk'])
+  assert.deepEqual(places['genre---punkrock'], places['msd:punk'])
+  assert.ok(places['msd:punk']![1] > 0.2)
 })

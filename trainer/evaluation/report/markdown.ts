@@ -23,7 +23,7 @@ export function tableCells({ rows }: MeasuredTable, { reference, seeds }: Experi
       range(recall[10]),
       bySeed(row, seeds).join(', '),
       medianRank.value.toFixed(1),
-      row.method.id === reference.id ? '' : difference(row.difference.recall[10]),
+      row.method.id === reference.id ? '' : differenceText(row.difference.recall[10]),
     ]
   }
 }
@@ -43,7 +43,8 @@ function range({ low, high }: Interval): string {
   return `${percent(low)}–${percent(high)}`
 }
 
-function difference({ value, low, high }: Interval): string {
+/** With its sign, and its ends. */
+export function differenceText({ value, low, high }: Interval): string {
   return `${signed(value)} (${signed(low)} to ${signed(high)})`
 }
 

@@ -1,17 +1,13 @@
-/**
- * The report of an experiment: one HTML file that asks for nothing from anywhere. Its policy lets in its own style and
- * script alone, by their hashes; ids and texts of the pairs are escaped.
- */
-import { createHash } from 'node:crypto'
+/** The report of an experiment, in one HTML file (document.ts); ids and texts of the pairs are escaped. */
 import type { Pairs } from '../../data/pairs.ts'
 import type { Experiment, MeasuredPools } from '../experiments.ts'
 import type { Method } from '../methods.ts'
 import { dropoutPlot, rankPlot, recallIntervals, recallPlot, trainingPlots } from './curves.ts'
+import { documentOf, type Section, tableOf } from './document.ts'
 import { type Example, examplesOf, type RankedExample, wordsOf } from './examples.ts'
 import { catalogueMap } from './map.ts'
 import { tableCells } from './markdown.ts'
-import { type Content, html, Markup } from './markup.ts'
-import { STYLES } from './styles.ts'
+import { type Content, html, type Markup } from './markup.ts'
 
 export interface ReportInput {
   readonly experiment: Experiment
@@ -40,49 +36,24 @@ for (const kind of ['pointerover', 'click']) document.querySelector('.map')?.add
 
 export function reportPage(input: ReportInput): string {
   const { experiment, about } = input
-  const sections: [id: string, title: string, body: Content][] = [
-    ['figures', 'Figures', experiment.measured.map((pools) => figures(experiment, pools))],
-    ['curves', 'Recall and ranks', curves(experiment)],
-    ['training', 'Training', html`<div class="plots">${trainingPlots(experiment)}</div>`],
-    ...looks(input),
-  ]
-  const links = sections.map(([id, title]) => html`<a href="#${id}">${title}</a>`)
-  const bodies = sections.map(
-    ([id, title, body]) => html`<section id="${id}"><h2>${title}</h2>${body}</section>
-`,
-  )
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy()}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Cuestream: evaluation on pairs</title>
-<style>${new Markup(STYLES)}</style>
-</head>
-<body>
-<h1>Music found for videos</h1>
-${about.map((line) => html`<p class="soft">${line}</p>`)}
-<nav>${links}</nav>
-${bodies}
-<script>${new Markup(SCRIPT)}</script>
-</body>
-</html>
-`
-  return page.text
-}
-
-function policy(): string {
-  const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-  return `default-src 'none'; style-src ${hash(STYLES)}; script-src ${hash(SCRIPT)}; img-src data:; base-uri 'none'; form-action 'none'`
+  return documentOf({
+    title: 'Cuestream: evaluation on pairs',
+    heading: 'Music found for videos',
+    about,
+    sections: [
+      { id: 'figures', title: 'Figures', body: experiment.measured.map((pools) => figures(experiment, pools)) },
+      { id: 'curves', title: 'Recall and ranks', body: curves(experiment) },
+      { id: 'training', title: 'Training', body: html`<div class="plots">${trainingPlots(experiment)}</div>` },
+      ...looks(input),
+    ],
+    script: SCRIPT,
+  })
 }
 
 function figures(experiment: Experiment, pools: MeasuredPools): Content {
   const intro = html`<p>Each query ranks N = ${pools.size} tracks, of which one is its own, in ${pools.pools.length} pools drawn at random. Figures are means over ${experiment.seeds} ${experiment.seeds === 1 ? 'training' : 'trainings'}; intervals of 95 % are by bootstrap over the queries, differences on the same queries.</p>`
   const tables = pools.tables.map((table) => {
-    const [head, ...rows] = tableCells(table, experiment)
-    return html`<h3>${table.title}, N = ${pools.size}</h3><div class="scroll"><table><thead><tr>${head!.map((cell) => html`<th scope="col">${cell}</th>`)}</tr></thead><tbody>${rows.map(([name, ...cells]) => html`<tr><th scope="row">${name}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody></table></div>
-`
+    return html`<h3>${table.title}, N = ${pools.size}</h3>${tableOf(tableCells(table, experiment))}`
   })
   return [intro, tables]
 }
@@ -105,7 +76,7 @@ function curves(experiment: Experiment): Content {
 }
 
 /** The map and the examples, of the first training of ViML; of MVPt+ where there are no words. */
-function looks({ experiment, pairs, frameOf }: ReportInput): [string, string, Content][] {
+function looks({ experiment, pairs, frameOf }: ReportInput): Section[] {
   const worded = experiment.reference.parts[0].ask === 'video+text'
   const asking = (ask: 'video' | 'video+text'): Method => ({
     ...experiment.reference,
@@ -123,10 +94,10 @@ function looks({ experiment, pairs, frameOf }: ReportInput): [string, string, Co
   )
   const cards = (examples: readonly Example[]) =>
     html`<div class="cards">${examples.map((example) => card(example, pairs, frameOf))}</div>`
-  const sections: [string, string, Content][] = [['map', 'The catalogue', map]]
+  const sections: Section[] = [{ id: 'map', title: 'The catalogue', body: map }]
   if (drawn.length === 0) return sections
   const queries = html`<p>Each ranks all ${pairs.count} tracks by ViML, once with its words and once without.</p><h3>Drawn at random</h3>${cards(drawn)}${helped.length > 0 ? html`<h3>Where words helped most</h3>${cards(helped)}` : ''}${hurt.length > 0 ? html`<h3>Where words hurt most</h3>${cards(hurt)}` : ''}`
-  return [...sections, ['queries', 'Queries', queries]]
+  return [...sections, { id: 'queries', title: 'Queries', body: queries }]
 }
 
 function card({ pair, withWords, withoutWords }: Example, pairs: Pairs, frameOf: ReportInput['frameOf']): Markup {
