@@ -8,7 +8,6 @@ import { secret, TEXTS_KEPT_MS } from './backends.ts'
 
 export interface Describing {
   readonly describer: Describer
-  readonly generator: TextGenerator | undefined
   readonly pool: FewShotPool
   observe(described: { method: string; fallback: string; redone: boolean }): void
   close(): Promise<void>
@@ -40,7 +39,6 @@ export async function openDescribing(
   })
   return {
     describer,
-    generator,
     pool,
     observe: ({ method: by, fallback, redone }) =>
       metrics.descriptions.inc({ method: by, fallback, redone: String(redone) }),

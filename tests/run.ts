@@ -32,8 +32,7 @@ const required = process.env.CUESTREAM_TEST_SERVICES === 'required'
 const needy = all.filter((file) => wantsServices(resolve(file)))
 const services = needy.length > 0 ? await sharedServices() : undefined
 // The products that tests start choose embedded adapters unless a test tells them otherwise.
-for (const name of ['CUESTREAM_TEST_SERVICES', 'KAFKA_BROKERS', 'SCHEMA_REGISTRY_URL', 'REDIS_URL'])
-  delete process.env[name]
+for (const name of ['KAFKA_BROKERS', 'SCHEMA_REGISTRY_URL', 'REDIS_URL']) delete process.env[name]
 const files = needy.length > 0 && services === undefined ? all.filter((file) => !needy.includes(file)) : all
 
 const stream = run({ files: files.sort(), concurrency: Math.max(1, availableParallelism() - 1), timeout: 10 * 60_000 })

@@ -58,10 +58,10 @@ export function finalText(
 
 /** What the model wrote first, whatever became of it; none where it wrote nothing. */
 export function firstDraft(
-  { text, fallback, firstDraft: noted }: WrittenDescription,
+  { text, fallback, rejected = [] }: WrittenDescription,
   tags: readonly Tag[],
   read: TagReader,
 ): CheckedText | undefined {
-  const first = noted ?? fallback?.rejected[0]?.text ?? (fallback === undefined ? text : undefined)
+  const first = rejected[0]?.text ?? (fallback === undefined ? text : undefined)
   return first === undefined ? undefined : { text: first, ...read(first, tags) }
 }

@@ -9,15 +9,9 @@ export interface WrittenDescription {
   /** That it was written by. */
   readonly method: string
   readonly generator: string
-  readonly fallback?:
-    | {
-        readonly code: string
-        readonly faults: readonly string[]
-        readonly rejected: readonly { readonly text: string }[]
-      }
-    | undefined
-  /** What the model wrote before any check. */
-  readonly firstDraft?: string | undefined
+  readonly fallback?: { readonly code: string; readonly faults: readonly string[] } | undefined
+  /** What the model wrote that did not count, in order. */
+  readonly rejected?: readonly { readonly text: string }[]
   readonly usage?:
     | { readonly inputTokens: number; readonly outputTokens: number; readonly usd: number; readonly cached: boolean }
     | undefined

@@ -4,13 +4,11 @@
  */
 import { Registry } from 'prom-client'
 import { openGenerationStore } from '../../adapters/embedded/generation-store.ts'
-import type { TextGenerator } from '../../ports/text-generator.ts'
 import { createDescriber, type Describer } from '../../processors/describe-music/describer.ts'
-import { cleanCompletion } from '../../processors/describe-music/prompt.ts'
 import type { Config } from '../../runtime/config.ts'
 import { openDescribing } from '../describing.ts'
 import { dataPaths } from '../paths.ts'
-import type { CaptionWriter, WrittenDescription } from './caption-writers.ts'
+import type { CaptionWriter } from './caption-writers.ts'
 
 export const METHODS = ['tags', 'data2text', 'prompt2text'] as const
 export type CaptionMethod = (typeof METHODS)[number]
@@ -38,56 +36,23 @@ export async function openWriters(
     return { writers: byRules, notes: [note], examples: [], close: async () => {} }
   }
 
-  const generations = openGenerationStore(dataPaths(config.dataFolder).generations)
-  const parts = { texts: generations, registry: new Registry(), now: Date.now }
+  const texts = openGenerationStore(dataPaths(config.dataFolder).generations)
+  const parts = { texts, registry: new Registry(), now: Date.now }
   const describing = await openDescribing(config, parts, { ...settings, method: 'prompt2text' })
-  const drafts = new WeakMap<AbortSignal, string>()
-  const describer = createDescriber({
-    ...settings,
-    method: 'prompt2text',
-    generator: notingDrafts(describing.generator!, drafts),
-    pool: describing.pool,
-    pairs: config.llmPairs,
-    pairChoice: config.llmPairChoice,
-  })
   return {
-    writers: [...byRules, writerOf(describer, config.llmConcurrency, drafts)],
+    writers: [...byRules, writerOf(describing.describer, config.llmConcurrency)],
     notes: [
       `Prompts hold ${config.llmPairs} examples of ${describing.pool.pairs.length}, chosen ${config.llmPairChoice}.`,
     ],
     examples: describing.pool.pairs.map(({ text }) => text),
     async close() {
       await describing.close()
-      await generations.close()
+      await texts.close()
     },
   }
 }
 
-/** A describer tells what passed; what the model wrote first is told apart by the signal of the one who asked. */
-function notingDrafts(generator: TextGenerator, drafts: WeakMap<AbortSignal, string>): TextGenerator {
-  const { model, kind, temperature } = generator
-  return {
-    model,
-    kind,
-    temperature,
-    async complete(prompt, options) {
-      const completion = await generator.complete(prompt, options)
-      const { text, truncated } = completion
-      if (!drafts.has(options.signal)) drafts.set(options.signal, cleanCompletion(text, { truncated }))
-      return completion
-    },
-    close: () => generator.close(),
-  }
-}
-
-function writerOf(describer: Describer, atATime: number, drafts?: WeakMap<AbortSignal, string>): CaptionWriter {
-  return {
-    method: describer.method,
-    atATime,
-    async describe(id, tags, signal): Promise<WrittenDescription> {
-      const own = AbortSignal.any([signal])
-      const description = await describer.describe(id, tags, own)
-      return { ...description, firstDraft: drafts?.get(own) }
-    },
-  }
+function writerOf(describer: Describer, atATime: number): CaptionWriter {
+  const { method } = describer
+  return { method, atATime, describe: (id, tags, signal) => describer.describe(id, tags, signal) }
 }

@@ -38,6 +38,8 @@ export interface Description {
   readonly tagsInvented: readonly string[]
   readonly prompt?: PromptRecord | undefined
   readonly fallback?: Fallback | undefined
+  /** What the model wrote that did not count, in order. */
+  readonly rejected?: readonly Rejected[]
   readonly usage?: Usage | undefined
 }
 
@@ -57,7 +59,6 @@ export interface Fallback {
   readonly code: string
   /** Of the last text that was rejected. */
   readonly faults: readonly TextFault[]
-  readonly rejected: readonly Rejected[]
   /** What kept the model from answering; undefined where it did answer. */
   readonly error?: GeneratorError | undefined
 }
@@ -120,7 +121,7 @@ interface Asking {
   readonly mayOmit: boolean
 }
 
-type Answer = { readonly usage: Usage } & (
+type Answer = { readonly usage: Usage; readonly rejected: readonly Rejected[] } & (
   | { readonly text: string; readonly check: TextCheck; readonly seed: number }
   | { readonly text?: undefined; readonly failed: Omit<Fallback, 'from'> }
 )
@@ -173,8 +174,8 @@ export function createDescriber(settings: DescriberSettings): Describer {
     rules: Description,
     of: { promptVersion: string; prompt?: Pick<PromptRecord, 'pairs' | 'choice' | 'pool'> },
   ): Description {
-    const { usage } = answer
-    if (answer.text === undefined) return { ...rules, usage, fallback: { from: method, ...answer.failed } } // [fallback]
+    const { usage, rejected } = answer
+    if (answer.text === undefined) return { ...rules, usage, rejected, fallback: { from: method, ...answer.failed } } // [fallback]
     const { model, temperature } = generator!
     const left = rules.tagsOmitted
     return {
@@ -192,6 +193,7 @@ export function createDescriber(settings: DescriberSettings): Describer {
         ...(of.prompt ?? { pairs: 0, choice: pairChoice, pool: pool!.sha256 }),
       },
       usage,
+      rejected,
     }
   }
 
@@ -239,15 +241,15 @@ async function ask({ generator, claimed, seed, signal, prompt, examples = [], ma
       const check = checkText(text, claimed, { examples })
       const saysEnough = mayOmit ? check.kept.length > 0 : check.omitted.length === 0
       const faults: TextFault[] = saysEnough ? check.faults : [...check.faults, 'omits-tags']
-      if (faults.length === 0) return { text, check, seed: seed + attempt, usage }
+      if (faults.length === 0) return { text, check, seed: seed + attempt, usage, rejected }
       rejected.push({ text, faults, invented: check.invented })
     }
   } catch (cause) {
     if (!(cause instanceof GeneratorError)) throw cause
     error = cause
   }
-  const failed = { code: error?.code ?? 'checks-failed', faults: rejected.at(-1)?.faults ?? [], rejected, error }
-  return { failed, usage }
+  const failed = { code: error?.code ?? 'checks-failed', faults: rejected.at(-1)?.faults ?? [], error }
+  return { failed, usage, rejected }
 }
 
 function sum(usage: Usage, { inputTokens, outputTokens, usd, cached }: Completion): Usage {

@@ -32,6 +32,7 @@ const vendors = [
   'aws4fetch',
   'openai',
   'cockatiel',
+  'node-llama-cpp',
   '@tensorflow/[^/]+',
 ]
 

@@ -132,11 +132,12 @@ describe('writers', () => {
       const right = sentences(tags)
       const wrong = `${right} There is a choir and an accordion.`
       const byRules = { text: right, method: 'data2text', generator: 'rules' }
-      if (id === 'b3') return { ...byRules, fallback: { code: 'llm-away', faults: [], rejected: [] }, usage }
-      if (number % 3 === 0) return { text: right, method: 'prompt2text', generator: 'model', firstDraft: right, usage }
-      if (number % 3 === 1) return { text: right, method: 'prompt2text', generator: 'model', firstDraft: wrong, usage }
-      const fallback = { code: 'checks-failed', faults: ['invented'], rejected: [{ text: wrong }, { text: wrong }] }
-      return { ...byRules, firstDraft: wrong, fallback, usage }
+      if (id === 'b3') return { ...byRules, fallback: { code: 'llm-away', faults: [] }, usage }
+      if (number % 3 === 0) return { text: right, method: 'prompt2text', generator: 'model', usage }
+      if (number % 3 === 1)
+        return { text: right, method: 'prompt2text', generator: 'model', rejected: [{ text: wrong }], usage }
+      const fallback = { code: 'checks-failed', faults: ['invented'] }
+      return { ...byRules, rejected: [{ text: wrong }, { text: wrong }], fallback, usage }
     },
   }
   const evaluated = { read: captionRows(CSV), writers: [writer], notes: [], examples: [], textEncoder }

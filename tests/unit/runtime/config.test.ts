@@ -61,6 +61,12 @@ describe('configuration', () => {
     assert.deepEqual(loadConfig({ env: services }).kafkaBrokers, ['a:1', 'b:2'])
     const indexAlone = { CUESTREAM_REDIS_INDEX_URLS: 'redis://s:6379' }
     assert.throws(() => loadConfig({ env: indexAlone }), /REDIS_URL: is needed with CUESTREAM_REDIS_INDEX_URLS/)
+    const noEndpoint = { CUESTREAM_DESCRIPTION: 'prompt2text' }
+    assert.throws(() => loadConfig({ env: noEndpoint }), /CUESTREAM_LLM_URL: is needed with description = prompt2text/)
+    const noModel = { CUESTREAM_LLM_URL: 'http://127.0.0.1:1/v1' }
+    assert.throws(() => loadConfig({ env: noModel }), /CUESTREAM_LLM_MODEL: is needed with CUESTREAM_LLM_URL/)
+    const noPrice = { CUESTREAM_LLM_BUDGET_USD: '5' }
+    assert.throws(() => loadConfig({ env: noPrice }), /CUESTREAM_LLM_USD_PER_MILLION_INPUT or .*: is needed with/)
     const bad = { KAFKA_BROKERS: 'a:1', REDIS_URL: 'http://s', CUESTREAM_KAFKA_SASL_MECHANISM: 'plain' }
     assert.throws(
       () => loadConfig({ env: bad }),

@@ -6,7 +6,7 @@ import { Registry } from 'prom-client'
 import { EmbeddedBroker } from '../../../adapters/embedded/broker.ts'
 import { EmbeddedSchemaRegistry } from '../../../adapters/embedded/schema-registry.ts'
 import type { Headers, OutputRecord } from '../../../ports/broker.ts'
-import { InvalidRecordError, OutageError, RetryableError, SetupError } from '../../../ports/errors.ts'
+import { InvalidRecordError, NotYetError, OutageError, RetryableError, SetupError } from '../../../ports/errors.ts'
 import { type Codec, createCodec } from '../../../runtime/codec.ts'
 import { deadLetterName } from '../../../runtime/dead-letter.ts'
 import { defineProcessor, type Processor } from '../../../runtime/define-processor.ts'
@@ -240,6 +240,29 @@ describe('the loop of a stage', () => {
     await written('through-an-outage')
     assert.equal(tries, 11)
     assert.ok(!(await keysOn(deadLetterName(uploadsReceived.name))).includes('through-an-outage'))
+  })
+
+  test('a record that is put off waits for its time however often it is looked at, and its neighbours go on', async () => {
+    let looks = 0
+    const warned: unknown[] = []
+    const logger = pino({ level: 'warn' }, { write: (line: string) => void warned.push(line) })
+    const { stage, processor, metrics } = await start(
+      (key) => {
+        if (key === 'put-off' && ++looks <= 10) {
+          throw new NotYetError('not-yet', 'Its time has not come', { retryAfterMs: 1 })
+        }
+      },
+      { logger, now: () => looks },
+    )
+    const startedAt = stage.lastProgressAt()
+    await produce(['put-off', 3], ['beside', 4], ['behind', 3])
+    await written('put-off', 'beside', 'behind')
+    assert.equal(looks, 11)
+    assert.ok(stage.lastProgressAt() > startedAt)
+    assert.deepEqual(warned, [])
+    assert.equal((await metrics.deadLetters.get()).values.length, 0)
+    assert.equal((await metrics.retries.get()).values.length, 0)
+    assert.equal(await lag(processor.name), 0)
   })
 
   test('what an operator must set right restarts the stage for as long as it takes, and costs no record', async () => {

@@ -127,7 +127,7 @@ test('what is claimed is told of the whole, of clips, of before and of held-out 
   const [instrument, genre] = measureTags(input)
   assert.equal(instrument!.threshold, 0.7) // one claim in two tracks
   assert.deepEqual([instrument!.claimed, instrument!.claimedBefore, instrument!.claimedOfClips['10 s']], [0.5, 1.5, 0])
-  assert.equal(instrument!.none, 0.5)
+  assert.deepEqual([instrument!.none, instrument!.noneNamed], [0.5, 0.75])
   assert.deepEqual([genre!.heldOut.claimed, genre!.heldOut.score?.f1, genre!.labelled], [1, 1, 0])
 })
 

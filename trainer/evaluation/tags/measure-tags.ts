@@ -67,8 +67,9 @@ export interface MeasuredCategory {
   readonly claimed: number
   readonly claimedOfClips: Readonly<Record<string, number>>
   readonly claimedBefore: number
-  /** Shares of tracks of which nothing is claimed. */
+  /** Shares of tracks of which nothing is claimed, and of descriptions that name nothing. */
   readonly none: number
+  readonly noneNamed: number
   readonly atThreshold: LabelScore | undefined
   readonly heldOut: { readonly tracks: number; readonly claimed: number; readonly score: LabelScore | undefined }
   readonly byTag: readonly MeasuredTag[]
@@ -122,6 +123,7 @@ function measureCategory(category: string, { columns, tracks, heldOut, named, be
     ),
     claimedBefore: claimedOfAll(whole, before[category] ?? threshold),
     none: share(tracks, whole.filter((row) => claimedOf(row, own, threshold) === 0).length),
+    noneNamed: share(named, namedColumns.filter(({ size }) => size === 0).length),
     atThreshold: labelled.length === 0 ? undefined : labelScore(labelled, own, threshold),
     heldOut: {
       tracks: heldOut.length,

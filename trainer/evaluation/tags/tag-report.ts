@@ -25,7 +25,7 @@ export function thresholdCells(categories: readonly MeasuredCategory[]): string[
     'claimed',
   ]
   return [
-    [...head, ...clips.map((clip) => `in ${clip}`), 'none claimed'],
+    [...head, ...clips.map((clip) => `in ${clip}`), 'none claimed', 'none named'],
     ...categories.map((one) => [
       one.category,
       `${one.tags}`,
@@ -37,6 +37,7 @@ export function thresholdCells(categories: readonly MeasuredCategory[]): string[
       one.claimed.toFixed(2),
       ...clips.map((clip) => one.claimedOfClips[clip]!.toFixed(2)),
       percent(one.none),
+      percent(one.noneNamed),
     ]),
   ]
 }
