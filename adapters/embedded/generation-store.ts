@@ -20,8 +20,9 @@ export function openGenerationStore(folder: string): GenerationStore {
         days.putSync([Math.floor(at / DAY_MS), hash], true)
       })
     },
-    reserve: (period, amount, cap) =>
-      store.transaction(() => {
+    // A request waits for this: it is done at once, where a transaction would wait for others to share a commit.
+    reserve: async (period, amount, cap) =>
+      store.transactionSync(() => {
         const next = spent(period) + amount
         if (next > cap) return false
         amounts.putSync(period, next)

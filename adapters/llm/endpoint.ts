@@ -91,6 +91,12 @@ interface Answer {
   readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number } | undefined
 }
 
+interface Answered {
+  readonly answer: Answer
+  /** US dollars, once they are booked. */
+  readonly settled: Promise<number>
+}
+
 export function openEndpoint(options: EndpointOptions): TextGenerator {
   const { model, kind, temperature, maxTokens, budget, observe } = options
   const client = new OpenAI({
@@ -145,17 +151,8 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
     // Of several prompts one that is given up leaves the others.
     const signal = batch.length === 1 ? batch[0]!.signal : new AbortController().signal
     try {
-      const { answer, usd } = await breaker.execute(() => attempt(batch, signal), signal)
-      for (const [i, { resolve }] of batch.entries()) {
-        const share = <T extends number>(value: T | undefined) => (value ?? 0) / batch.length
-        resolve({
-          ...answer.texts[i]!,
-          inputTokens: Math.round(share(answer.usage?.prompt_tokens)),
-          outputTokens: Math.round(share(answer.usage?.completion_tokens)),
-          usd: share(usd),
-          cached: false,
-        })
-      }
+      const answered = await breaker.execute(() => attempt(batch, signal), signal)
+      void tell(batch, answered) // the next request does not wait for the books
     } catch (error) {
       const told =
         error instanceof BrokenCircuitError
@@ -165,7 +162,25 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
     }
   }
 
-  async function attempt(batch: readonly Waiting[], signal: AbortSignal): Promise<{ answer: Answer; usd: number }> {
+  async function tell(batch: readonly Waiting[], { answer, settled }: Answered): Promise<void> {
+    try {
+      const usd = await settled
+      const share = (value = 0) => value / batch.length
+      for (const [i, { resolve }] of batch.entries()) {
+        resolve({
+          ...answer.texts[i]!,
+          inputTokens: Math.round(share(answer.usage?.prompt_tokens)),
+          outputTokens: Math.round(share(answer.usage?.completion_tokens)),
+          usd: share(usd),
+          cached: false,
+        })
+      }
+    } catch (error) {
+      for (const { reject } of batch) reject(error)
+    }
+  }
+
+  async function attempt(batch: readonly Waiting[], signal: AbortSignal): Promise<Answered> {
     const wait = busyUntil - Date.now()
     if (wait > MOST_BUSY_MS) throw busy(wait)
     const worst = {
@@ -181,10 +196,10 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
         inputTokens: answer.usage?.prompt_tokens ?? worst.inputTokens,
         outputTokens: answer.usage?.completion_tokens ?? worst.outputTokens,
       }
-      const usd = await reservation.settle(used)
       observe?.request('ok', seconds())
-      observe?.usage({ ...used, usd })
-      return { answer, usd }
+      const settled = reservation.settle(used)
+      settled.then((usd) => observe?.usage({ ...used, usd })).catch(() => {}) // who asked is told
+      return { answer, settled }
     } catch (cause) {
       if (signal.aborted) throw signal.reason
       const error = generatorError(cause, model)

@@ -1,6 +1,5 @@
 /** Finds from which confidence a tag is claimed, category by category, and writes the report. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ffmpegDecoder } from '../../adapters/media/ffmpeg-decoder.ts'
 import { findFfmpeg } from '../../adapters/media/find-ffmpeg.ts'
@@ -43,7 +42,7 @@ export async function evaluateTags(open: OpenContext, options: TagsOptions): Pro
     ffmpegPath: config.ffmpeg,
     ffprobePath: config.ffprobe,
     searchPath: process.env.PATH ?? '',
-    cacheFolder: join(tmpdir(), 'cuestream-ffmpeg'),
+    cacheFolder: join(options.out, 'ffmpeg'),
   })
   const profile = await openProfile(config)
   try {

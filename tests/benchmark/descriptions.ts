@@ -7,10 +7,12 @@
  * no client can pass: concurrency ÷ latency, the latency being the one that a single request shows in this very run. It is
  * measured twice: the describer alone, and the stage as it runs, with its broker, codec and commits.
  */
+import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
 import { Registry } from 'prom-client'
 import { EmbeddedBroker } from '../../adapters/embedded/broker.ts'
@@ -22,7 +24,7 @@ import { openEndpoint } from '../../adapters/llm/endpoint.ts'
 import { pick, seededRandom, shuffled } from '../../model/random.ts'
 import type { TextGenerator } from '../../ports/text-generator.ts'
 import { type DescribeMusicDeps, describeMusic } from '../../processors/describe-music/describe-music.ts'
-import { createDescriber, type Method } from '../../processors/describe-music/describer.ts'
+import { createDescriber, type Describer, type Method } from '../../processors/describe-music/describer.ts'
 import { defaultPool } from '../../processors/describe-music/few-shot.ts'
 import { createCodec } from '../../runtime/codec.ts'
 import type { Processor } from '../../runtime/define-processor.ts'
@@ -31,7 +33,6 @@ import { runProcessor } from '../../runtime/run-processor.ts'
 import type { Tag } from '../../schemas/types.ts'
 import { deadLetterTopic } from '../../topics/topic.ts'
 import { descriptionsDeferred, musicDescribed, musicTagged } from '../../topics/topics.ts'
-import { startLlmEndpoint } from '../support/llm-endpoint.ts'
 import { until } from '../support/until.ts'
 import { readOptions, report } from './measure.ts'
 import { tagsOfThreeMinutes, trackId } from './sample-records.ts'
@@ -46,8 +47,7 @@ const CATEGORIES = {
 const signal = new AbortController().signal
 
 const folder = await mkdtemp(join(tmpdir(), 'cuestream-benchmark-'))
-const llm = await startLlmEndpoint()
-llm.behave = () => ({ afterMs: options.latency })
+const llm = await startEndpoint()
 const store = openGenerationStore(join(folder, 'generations'))
 try {
   const rulesSeconds = await byRules('data2text')
@@ -70,8 +70,20 @@ try {
   )
 } finally {
   await store.close()
-  await llm.kill()
+  llm.kill()
   await rm(folder, { recursive: true, force: true })
+}
+
+/** In a process of its own, as an endpoint is. */
+async function startEndpoint(): Promise<{ url: string; kill(): void }> {
+  const child = fork(fileURLToPath(new URL('./llm-process.ts', import.meta.url)), [String(options.latency)], {
+    execArgv: ['--import', import.meta.resolve('tsx')],
+  })
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('message', (message) => resolve(String(message)))
+    child.once('exit', () => reject(new Error('The endpoint did not start')))
+  })
+  return { url, kill: () => child.kill() }
 }
 
 function tagsOf(i: number): Tag[] {
@@ -115,12 +127,13 @@ function generator(): TextGenerator {
   return cachedGenerator({ generator: endpoint, store, maxTokens: 60, now: Date.now })
 }
 
-const modelDescriber = (own: TextGenerator) =>
-  createDescriber({ method: 'prompt2text', seed: 1, generator: own, pool: defaultPool() })
+function modelDescriber(): Describer {
+  return createDescriber({ method: 'prompt2text', seed: 1, generator: generator(), pool: defaultPool() })
+}
 
 /** Seconds of one request, alone. */
 async function latency(): Promise<number> {
-  const describer = modelDescriber(generator())
+  const describer = modelDescriber()
   const seconds: number[] = []
   for (let i = 0; i < 6; i++) {
     const startedAt = performance.now()
@@ -132,7 +145,7 @@ async function latency(): Promise<number> {
 
 /** @returns tracks a second. */
 async function describerAlone(): Promise<number> {
-  const describer = modelDescriber(generator())
+  const describer = modelDescriber()
   const startedAt = performance.now()
   let next = 0
   const worker = async () => {
@@ -160,7 +173,7 @@ async function stage(): Promise<number> {
   const running = runProcessor({
     processor: describeMusic as unknown as Processor<DescribeMusicDeps>,
     deps: {
-      describer: modelDescriber(generator()),
+      describer: modelDescriber(),
       takenDownAt: async () => undefined,
       taggedAt: async () => undefined,
       now: Date.now,
