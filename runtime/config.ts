@@ -92,9 +92,11 @@ const shape = {
     .describe('Price of a million tokens of answers.'),
   llmPairs: integer(1, 50).default(5).describe('Examples in a prompt (k).'),
   llmPairChoice: z
-    .enum(['similar', 'random'])
+    .enum(['similar', 'random', 'fixed'])
     .default('similar')
-    .describe("Which examples: those whose tags are most like the track's, or any, under the seed."),
+    .describe(
+      "Which examples: those whose tags are most like the track's; any, under the seed; or the same for all tracks.",
+    ),
   llmPoolFile: z
     .string()
     .optional()

@@ -78,7 +78,7 @@ export interface DescriptionPrompt {
   readonly seed: number
   /** Examples in the prompt (k). */
   readonly pairs: number
-  /** How they were chosen: similar or random. */
+  /** How they were chosen: similar, random or fixed. */
   readonly choice: string
   /** SHA-256 of the pool that they come from. */
   readonly pool: string

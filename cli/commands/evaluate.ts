@@ -81,6 +81,7 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--pool <size>', 'tracks that each query ranks', count, 500)
         .option('--seeds <number>', 'trainings of each model', count, 2)
         .option('--seed <number>', 'of the texts', seed, 1)
+        .option('--variants <number>', 'wordings of each text', count, 4)
         .option('--recipe <file>', 'training configuration: default, paper, video-level, or a file', 'video-level')
         .option('--jobs <number>', 'trainings at a time, one thread each', count, availableParallelism())
         .option('--out <folder>', 'keeps results and gets the report', 'evaluation/texts')

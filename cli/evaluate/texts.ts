@@ -21,6 +21,8 @@ export interface TextsOptions {
   readonly pool: number
   readonly seeds: number
   readonly seed: number
+  /** Wordings of each pair's text. */
+  readonly variants: number
   readonly recipe: string
   readonly jobs: number
   readonly out: string
@@ -41,6 +43,7 @@ export async function evaluateTexts(open: OpenContext, options: TextsOptions): P
       const read = (folder: string) =>
         pairsFromFiles(folder, {
           textEncoder: profile.textEncoder,
+          variants: options.variants,
           cacheFolder: join(options.out, 'texts'),
           onProgress: (done, all) => bar.update(done, folder, all),
           ...(by === undefined ? {} : { wording: (labels, _, variant) => by.word(labels, variant) }),

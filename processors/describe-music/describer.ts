@@ -137,7 +137,7 @@ export function createDescriber(settings: DescriberSettings): Describer {
   async function byModel(id: string, chosen: TagsByCategory, rules: Description, signal: AbortSignal) {
     const model = generator!
     const claimed = Object.values(chosen).flat()
-    const random = seededRandom(`${seed}/${id}/pairs`)
+    const random = seededRandom(pairChoice === 'fixed' ? `${seed}/pairs` : `${seed}/${id}/pairs`)
     const examples = choosePairs(pool!, claimed, { k: pairs, choice: pairChoice, random })
     const prompt = analogyPrompt(chosen, examples, model.kind)
     const answer = await ask({

@@ -30,8 +30,11 @@ export interface FewShotPool {
   readonly untagged?: number
 }
 
-/** 'similar': of tags like the track's; 'random': any, as in the paper. */
-export type PairChoice = 'similar' | 'random'
+/**
+ * 'similar': of tags like the track's; 'random': any, as in the paper; 'fixed': any, the same for all tracks, so that
+ * prompts share their beginning, which many endpoints then read but once.
+ */
+export type PairChoice = 'similar' | 'random' | 'fixed'
 
 const MOST_BYTES = 10 * 2 ** 20
 const MOST_PAIRS = 20_000
@@ -101,6 +104,7 @@ const indexes = new WeakMap<FewShotPool, PairIndex>()
 
 /**
  * @returns k pairs, the same for the same seed; of similar ones the most similar last, where it is next to the question.
+ * @param random of the track, or of all tracks where the choice is fixed.
  * @throws SetupError 'small-few-shot-pool' where the pool has fewer.
  */
 export function choosePairs(
@@ -112,7 +116,7 @@ export function choosePairs(
   if (k > pairs.length) {
     throw new SetupError('small-few-shot-pool', `A prompt shows ${k} pairs, and the few-shot pool has ${pairs.length}`)
   }
-  if (choice === 'random') return drawn(pairs.length, k, random).map((place) => pairs[place]!)
+  if (choice !== 'similar') return drawn(pairs.length, k, random).map((place) => pairs[place]!)
   let index = indexes.get(pool)
   if (index === undefined) {
     index = indexPairs(pairs.map((pair) => pair.tags))

@@ -88,15 +88,10 @@ export function analogyPrompt(tags: TagsByCategory, pairs: readonly FewShotPair[
   return kind === 'base' ? { user, stop: ['\n', INPUT] } : { system: TASK, user, stop: [INPUT] }
 }
 
-/** The same prompt, told what was wrong with `failed`. A model that follows no instructions is told in the tag line. */
+/** The same prompt, told what was wrong with `failed`. A model that follows no instructions gets it as it was, for another seed. */
 export function retryPrompt(prompt: Prompt, failed: FailedText, kind: PromptKind): Prompt {
+  if (kind === 'base') return prompt
   const named = [...new Set(failed.invented.map(plain).filter((word) => word !== ''))]
-  const at = prompt.user.lastIndexOf(`\n${OUTPUT}:`)
-  const before = prompt.user.slice(0, at)
-  if (kind === 'base') {
-    const line = named.length > 0 ? `${before}; Not heard: ${named.map(titled).join(', ')}` : before
-    return { ...prompt, user: `${line}${prompt.user.slice(at)}` }
-  }
   const wrong = named.length > 0 ? `Do not mention: ${named.join(', ')}.` : 'It broke the rules that you were given.'
   const last = plain(failed.text).slice(0, 600)
   const said = last === '' ? '' : `Your last description was not accepted: "${last}" `

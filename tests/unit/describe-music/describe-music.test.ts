@@ -194,6 +194,15 @@ describe('descriptions by a model', () => {
     }
   })
 
+  test('fixed examples are the same for every track, so that prompts share their beginning', async () => {
+    const driver = driverOf(settings({ pairChoice: 'fixed' }))
+    const one = [tag('genre', 'jazz'), tag('instrument', 'piano'), tag('vocals', 'instrumental')]
+    await driver.pipe(musicTagged.record('a', heard('a')))
+    await driver.pipe(musicTagged.record('b', heard('b', one)))
+    const [first, ...others] = llm.asked.map(({ prompts }) => prompts[0]!.slice(0, prompts[0]!.lastIndexOf('[Input]')))
+    assert.ok(others.length > 0 && others.every((other) => other.endsWith(first!.slice(-200))))
+  })
+
   test('a text that invents is asked for once more, told what was wrong; the second one counts if it is right', async () => {
     llm.write = () => (llm.asked.length === 1 ? 'A happy country song with banjo.' : TRUE_TEXT)
     const driver = driverOf(settings())

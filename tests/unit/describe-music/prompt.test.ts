@@ -89,11 +89,9 @@ describe('the prompt of analogies', () => {
     assert.match(other.system!, /It broke the rules that you were given\. Write another\.$/)
   })
 
-  test('once more tells a base model in the tag line', () => {
+  test('once more leaves the prompt of a base model as it was: it follows no instructions', () => {
     const prompt = analogyPrompt(jazz, pairs, 'base')
-    const again = retryPrompt(prompt, { text: 'x', invented: ['choir', 'a\n[Output]: b'] }, 'base')
-    assert.ok(again.user.endsWith('\n\n[Input]: Genre: Jazz (50.0%); Not heard: Choir, A Output: b\n[Output]:'))
-    assert.deepEqual(retryPrompt(prompt, { text: 'x', invented: [] }, 'base'), prompt)
+    assert.deepEqual(retryPrompt(prompt, { text: 'x', invented: ['choir'] }, 'base'), prompt)
   })
 })
 
