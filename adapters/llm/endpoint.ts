@@ -259,7 +259,8 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
   const once = (prompt: Prompt, seed: number, signal: AbortSignal) =>
     new Promise<Completion>((resolve, reject) => {
       const wait = busyUntil - Date.now()
-      if (wait > MOST_BUSY_MS) reject(busy(wait))
+      if (closed) reject(new GeneratorError('llm-away', 'The process ends'))
+      else if (wait > MOST_BUSY_MS) reject(busy(wait))
       else enqueue({ prompt, seed, signal, resolve, reject })
     })
 
@@ -277,7 +278,7 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
         maxTimeout: MOST_BUSY_MS,
         randomize: true,
         signal,
-        shouldRetry: ({ error }) => error instanceof GeneratorError && isWorthRetry(error),
+        shouldRetry: ({ error }) => !closed && error instanceof GeneratorError && isWorthRetry(error),
       }).catch((error: unknown) => {
         signal.throwIfAborted()
         throw error

@@ -200,6 +200,16 @@ describe('an OpenAI-compatible endpoint', () => {
     await generator.close()
   })
 
+  test('no more requests begin in a minute than are allowed', async () => {
+    const generator = opened({ requestsPerMinute: 2 })
+    const all = [1, 2, 3].map((seed) => ask(generator, seed))
+    await Promise.all(all.slice(0, 2))
+    assert.equal(llm.asked.length, 2)
+    await generator.close()
+    assert.equal(await codeOf(all[2]!), 'llm-away')
+    assert.equal(llm.asked.length, 2)
+  })
+
   test('a caller that gives up ends its request, and leaves the others', async () => {
     const generator = opened({ concurrency: 1 })
     llm.behave = (number) => (number === 1 ? 'silent' : 'right')
