@@ -45,6 +45,8 @@ const OTHER_GENDER: Readonly<Record<string, string>> = {
   'female vocals': 'male vocals',
   'male vocals': 'female vocals',
 }
+/** They sing words: 'without lyrics' denies them, and not a choir. */
+const SINGERS = ['male vocals', 'female vocals']
 const NO_VOICE = 'instrumental'
 const VOICE = 'vocals'
 
@@ -155,5 +157,6 @@ function isDenied(claims: readonly Claim[], tags: readonly Tag[]): boolean {
   const denied = new Set(claims.filter(({ negated }) => negated).map(({ concept }) => concept))
   const mute = claims.some(({ concept, negated }) => concept === NO_VOICE && !negated)
   if (mute && !tags.some((tag) => tag.category === 'vocals' && tag.tag === NO_VOICE)) denied.add(VOICE)
+  if (denied.has('lyrics')) for (const singer of SINGERS) denied.add(singer)
   return tags.some((tag) => [...allThatIs(nameOf(tag))].some((concept) => denied.has(concept)))
 }

@@ -425,3 +425,24 @@ describe('hostile text', () => {
     })
   }
 })
+
+describe('texts that a small model wrote', () => {
+  for (const [text, tags, fault] of [
+    ['Jazz to the top. Winds are a part of it.', [tag('genre', 'jazz')], 'invented-instrument'],
+    ['Harpsichord, with harp strings.', [tag('instrument', 'harpsichord')], 'invented-instrument'],
+    [
+      'Drums with synth lead, Fender.',
+      [tag('instrument', 'drumset'), tag('instrument', 'synth lead')],
+      'invented-instrument',
+    ],
+    ['A fun DJ that comes from hip hop.', [tag('genre', 'hip hop')], 'invented-instrument'],
+    ['The drums meet a siren.', [tag('instrument', 'drumset')], 'invented-instrument'],
+    ['Electronic is the new pop.', [tag('genre', 'pop'), tag('instrument', 'electronic drumset')], 'invented-genre'],
+    ['This is a dance: clapping.', [tag('instrument', 'claps')], 'invented-genre'],
+    ['Hip hop, relaxing, without lyrics.', [tag('genre', 'hip hop'), tag('vocals', 'male vocals')], 'denied-tag'],
+  ] as const) {
+    test(`"${text}" is ${fault}`, () => {
+      assert.ok(checkText(text, tags).faults.includes(fault), `${checkText(text, tags).faults}`)
+    })
+  }
+})
