@@ -438,6 +438,8 @@ describe('texts that a small model wrote', () => {
     ['A fun DJ that comes from hip hop.', [tag('genre', 'hip hop')], 'invented-instrument'],
     ['The drums meet a siren.', [tag('instrument', 'drumset')], 'invented-instrument'],
     ['Electronic is the new pop.', [tag('genre', 'pop'), tag('instrument', 'electronic drumset')], 'invented-genre'],
+    ['A jazz-toned soul. Tender.', [genre('jazz')], 'invented-genre'],
+    ['Accordion, drums with fingerpicking.', [instrument('accordion'), instrument('drumset')], 'invented-instrument'],
     ['This is a dance: clapping.', [tag('instrument', 'claps')], 'invented-genre'],
     ['Hip hop, relaxing, without lyrics.', [tag('genre', 'hip hop'), tag('vocals', 'male vocals')], 'denied-tag'],
   ] as const) {
