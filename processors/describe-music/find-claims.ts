@@ -138,7 +138,7 @@ function isOneClause(words: readonly Word[], from: number, to: number): boolean 
   return true
 }
 
-/** 'country music', 'the genre is country', 'a blend of soul …', or one word that is an item of a list. */
+/** 'country music', 'the genre is country', 'a blend of soul …', or one word that is an item of a list: 'jazz, soul', 'The drums. The electronic.' */
 function isBesideGenre(words: readonly Word[], { from, to }: Term): boolean {
   const before = words[from - 1]
   const after = words[to]
@@ -149,7 +149,8 @@ function isBesideGenre(words: readonly Word[], { from, to }: Term): boolean {
     if (before.word === 'of' && besideGenre.of.has(earlier)) return true
     if (before.word === 'is' && besideGenre.is.has(earlier)) return true
   }
-  return to - from === 1 && !joins(words[from]!.gap) && (after === undefined || !joins(after.gap))
+  const first = before?.word === 'the' ? from - 1 : from
+  return to - from === 1 && !joins(words[first]!.gap) && (after === undefined || !joins(after.gap))
 }
 
 /** 'folk/country', 'jazz, soul', 'rock and country', 'latin pop' */

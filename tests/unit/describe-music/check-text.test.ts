@@ -440,6 +440,7 @@ describe('texts that a small model wrote', () => {
     ['Electronic is the new pop.', [tag('genre', 'pop'), tag('instrument', 'electronic drumset')], 'invented-genre'],
     ['A jazz-toned soul. Tender.', [genre('jazz')], 'invented-genre'],
     ['Accordion, drums with fingerpicking.', [instrument('accordion'), instrument('drumset')], 'invented-instrument'],
+    ['The guitar. The drums. The electronic.', song, 'invented-genre'],
     ['This is a dance: clapping.', [tag('instrument', 'claps')], 'invented-genre'],
     ['Hip hop, relaxing, without lyrics.', [tag('genre', 'hip hop'), tag('vocals', 'male vocals')], 'denied-tag'],
   ] as const) {

@@ -106,7 +106,8 @@ describe('the report on captions', () => {
     const { rows } = captionSummary(measured) as { rows: { id: string; faults: object; closeness?: object }[] }
     assert.deepEqual(rows.find(({ id }) => id === 'first')!.faults, { invented: 37 })
     assert.match(page, /class="badge">fallback to data2text: checks-failed/)
-    assert.ok(page.includes('Why texts of the model were not used'))
+    assert.match(page, /Why another method stood in for .*<title>invented: \d/s)
+    assert.match(page, /Faults of .* \(rings: people&#39;s captions\)/)
   })
 
   test('a handful of tracks gives a page too, that says what is too few', async () => {

@@ -9,8 +9,6 @@ import type { MeasuredCaptions, MeasuredSet } from './measure-captions.ts'
 
 /** Groups of bars of a length histogram. */
 const BINS = 10
-/** Kinds of faults that have room for their names. */
-const KINDS = 3
 
 /** Two plots: precision and recall, by category. */
 export function fidelityPlots({ rows, categories }: MeasuredCaptions): Markup[] {
@@ -145,49 +143,45 @@ export function costPlots(rows: readonly MeasuredSet[]): Markup[] {
 }
 
 /** Ends of a logarithmic axis, which has none of its own for a single value. */
-function decades(rows: readonly { readonly value: number }[]): { from: number; to: number } {
+function decades(rows: readonly { readonly value: number }[]): { from: number; to: number; ticks: number[] } {
   const logs = rows.map(({ value }) => Math.log10(value))
   const from = Math.floor(Math.min(...logs))
-  return { from: 10 ** from, to: 10 ** Math.max(from + 1, Math.ceil(Math.max(...logs))) }
+  const to = Math.max(from + 1, Math.ceil(Math.max(...logs)))
+  const ticks = Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i))
+  return { from: 10 ** from, to: 10 ** to, ticks }
 }
 
-/** What the checks say of each set's texts, and of those that were rejected. */
+/** What the checks say of what the model wrote first, beside people's captions; and why another method stood in. */
 export function faultPlots(rows: readonly MeasuredSet[]): Markup[] {
-  const kindsOf = (of: (row: MeasuredSet) => readonly [string, number][]) => {
-    const sums = new Map<string, number>()
-    for (const [kind, count] of rows.flatMap(of)) sums.set(kind, (sums.get(kind) ?? 0) + count)
-    return [...sums].sort(([, a], [, b]) => b - a).map(([kind]) => kind)
-  }
-  const plot = (
-    title: string,
-    of: (row: MeasuredSet) => readonly [string, number][],
-    shown: readonly MeasuredSet[],
-  ) => {
-    const kinds = kindsOf(of)
-    const parts = Array.from({ length: Math.ceil(kinds.length / KINDS) }, (_, part) =>
-      kinds.slice(part * KINDS, (part + 1) * KINDS),
-    )
-    return parts.map((some, part) =>
-      barPlot(
-        parts.length === 1 ? title : `${title}, ${part + 1} of ${parts.length}`,
-        some,
-        barsOf(shown, (row) => {
-          const counts = new Map(of(row))
-          return some.map((kind) => (100 * (counts.get(kind) ?? 0)) / Math.max(1, row.diversity.texts))
-        }),
-        { x: 'kind', y: 'texts, %' },
-      ),
+  const share = (count: number, { diversity }: MeasuredSet) => (100 * count) / Math.max(1, diversity.texts)
+  const people = rows.find(({ set }) => set.kind === 'people')
+  const plots: Markup[] = []
+  for (const draft of rows.filter(({ set, faults }) => set.kind === 'draft' && faults.length > 0)) {
+    const ofPeople = new Map(people?.faults)
+    const found = shares(draft.faults, (count) => share(count, draft), draft.set.colour).map((row) => ({
+      ...row,
+      seeds: people === undefined ? [] : [share(ofPeople.get(row.label) ?? 0, people)],
+    }))
+    plots.push(
+      intervalPlot(`Faults of ${draft.set.label} (rings: people's captions)`, found, { label: 'texts, %', from: 0 }),
     )
   }
-  const fellBack = rows.filter(({ fallbacks }) => fallbacks.count > 0)
-  return [
-    ...plot('What the checks find', ({ faults }) => faults, rows),
-    ...plot(
-      'Why texts of the model were not used',
-      ({ fallbacks }) => [...fallbacks.codes, ...fallbacks.faults],
-      fellBack,
-    ),
-  ]
+  for (const row of rows.filter(({ fallbacks }) => fallbacks.count > 0)) {
+    const { codes, faults } = row.fallbacks
+    const why = shares([...codes, ...faults], (count) => share(count, row), row.set.colour)
+    plots.push(intervalPlot(`Why another method stood in for ${row.set.label}`, why, { label: 'texts, %', from: 0 }))
+  }
+  return plots
+}
+
+/** The most frequent first. */
+function shares(counts: readonly (readonly [string, number])[], share: (count: number) => number, colour: number) {
+  return [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([label, count]) => {
+      const value = share(count)
+      return { label, value, low: value, high: value, seeds: [] as number[], colour }
+    })
 }
 
 function barsOf(rows: readonly MeasuredSet[], values: (row: MeasuredSet) => readonly number[]): Bars[] {

@@ -130,12 +130,10 @@ export function intervalPlot(title: string, rows: readonly Interval[], axis: Axi
   const bottom = TOP + rows.length * ROW
   const values = rows.flatMap(({ low, high, seeds }) => [low, high, ...seeds])
   const x = scaleOf(axis, values, [16, RIGHT])
-  const ticks = x
-    .ticks(6)
-    .map(
-      (tick) =>
-        html`<line class="grid" x1="${round(x(tick))}" x2="${round(x(tick))}" y1="${TOP}" y2="${bottom}"/><text x="${round(x(tick))}" y="${bottom + 16}" text-anchor="middle">${shortly(tick)}</text>`,
-    )
+  const ticks = (axis.ticks ?? x.ticks(6)).map(
+    (tick) =>
+      html`<line class="grid" x1="${round(x(tick))}" x2="${round(x(tick))}" y1="${TOP}" y2="${bottom}"/><text x="${round(x(tick))}" y="${bottom + 16}" text-anchor="middle">${shortly(tick)}</text>`,
+  )
   const against =
     reference === undefined
       ? undefined

@@ -23,7 +23,7 @@ p{max-width:46rem;margin:.4rem 0 1rem}
 a{color:var(--c0)}
 nav a{display:inline-block;margin:0 1rem .3rem 0}
 .soft,figcaption,.legend{color:var(--soft)}
-.plots{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));align-items:start}
+.plots{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));align-items:start}
 figure{margin:0;padding:.8rem;background:var(--card);border:1px solid var(--rule);border-radius:.6rem;min-width:0}
 figcaption{font-size:.9rem;margin:0 0 .4rem}
 svg{display:block;width:100%;height:auto;overflow:visible}
@@ -59,7 +59,7 @@ tbody th{font-weight:500}
 .card{padding:1rem;background:var(--card);border:1px solid var(--rule);border-radius:.6rem;min-width:0}
 .card h3{margin:0 0 .3rem;overflow-wrap:anywhere}
 .card img{display:block;width:100%;max-height:12rem;object-fit:cover;border-radius:.4rem;margin:.5rem 0}
-.lists{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,13rem),1fr))}
+.lists{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,13rem),1fr))}
 .lists h4{margin:.4rem 0;font-size:.85rem;color:var(--soft);font-weight:500}
 ol{margin:0;padding:0;list-style:none;font-size:.85rem}
 ol li{display:grid;grid-template-columns:1.4rem 3.2rem 1fr;gap:.3rem;padding:.15rem 0;border-top:1px solid var(--rule)}
