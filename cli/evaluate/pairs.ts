@@ -103,7 +103,7 @@ function aboutLines(
       : `${counts}, ${test.count} test pairs, which are measured and had no say in anything.`,
     training.texts === undefined
       ? 'The pairs have no words.'
-      : `Words are those of the pairs, encoded by ${words}. Not run: data2text, which needs tags by category, and prompt2text, which needs a text generator.`,
+      : `Words are those of the pairs, encoded by ${words}. Texts by other methods: cuestream evaluate texts.`,
     `${runs} runs, ${kept} of them kept from before: ${(cpuSeconds / 60).toFixed(1)} minutes of CPU time in all, ${minutes.toFixed(1)} minutes this time.`,
   ]
   if (leftOut.length > 0)

@@ -10,7 +10,7 @@
  *   [fallback] whatever the model does, there is a text; it says what it is, and why
  *   [seeded]   the same seed, id and tags give the same text, as far as the model keeps to its seed
  */
-import { seededBits, seededRandom } from '../../model/random.ts'
+import { seededBits, seededRandom, shuffled } from '../../model/random.ts'
 import { SetupError } from '../../ports/errors.ts'
 import { type Completion, GeneratorError, type Prompt, type TextGenerator } from '../../ports/text-generator.ts'
 import type { Tag, TagThresholds } from '../../schemas/types.ts'
@@ -211,7 +211,7 @@ export function createDescriber(settings: DescriberSettings): Describer {
       // Where nothing is certain enough to be said in sentences, what is likeliest is listed.
       const lists = method === 'tags' || Object.values(chosen).flat().length === 0
       if (lists) {
-        const top = topTags(tags, random, thresholds ?? {})
+        const top = claims === 'all' ? shuffled(tags, random) : topTags(tags, random, thresholds ?? {})
         return byRules('tags', top.map(({ tag }) => tag).join(', '), top, given)
       }
       const rules = byRules('data2text', data2text(chosen, random), Object.values(chosen).flat(), given)
