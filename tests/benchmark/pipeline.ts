@@ -15,7 +15,6 @@ import { openConfluentRegistry } from '../../adapters/confluent/schema-registry.
 import { openKafkaBroker } from '../../adapters/kafka/broker.ts'
 import { prefixedBroker } from '../../adapters/prefixed-broker.ts'
 import { describeMusic } from '../../processors/describe-music/describe-music.ts'
-import { createDescriber } from '../../processors/describe-music/describer.ts'
 import { embedMusic } from '../../processors/embed-music/embed-music.ts'
 import { createCodec } from '../../runtime/codec.ts'
 import { type WiredProcessor, wire } from '../../runtime/define-processor.ts'
@@ -28,7 +27,7 @@ import { testServices } from '../support/services.ts'
 import { median, readOptions, report } from './measure.ts'
 import { countProgress, observedBroker, type Pace } from './observed-broker.ts'
 import { startRawLoop } from './raw-loop.ts'
-import { featuresOfThreeMinutes, stubTowers, tagsOfThreeMinutes, trackId } from './sample-records.ts'
+import { featuresOfThreeMinutes, stubDescriber, stubTowers, tagsOfThreeMinutes, trackId } from './sample-records.ts'
 import { dropTopics } from './service-product.ts'
 
 const options = readOptions({ rounds: 5, records: 60_000, large: 3_000, only: '' })
@@ -55,7 +54,7 @@ const cases: readonly Case[] = [
     input: musicTagged as Topic,
     value: tagsOfThreeMinutes(),
     stage: wire(describeMusic, {
-      describer: createDescriber({ method: 'data2text', seed: 1 }),
+      describer: stubDescriber,
       takenDownAt: async () => undefined,
       taggedAt: async () => undefined,
       now: Date.now,

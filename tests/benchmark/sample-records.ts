@@ -2,6 +2,7 @@
 import { packFloats } from '../../model/features.ts'
 import { seededRandom } from '../../model/random.ts'
 import type { ReleaseTowers } from '../../ports/encoder.ts'
+import type { Describer } from '../../processors/describe-music/describer.ts'
 import type { MusicFeatures, MusicTagged } from '../../schemas/types.ts'
 
 const SEGMENTS = 18
@@ -63,4 +64,18 @@ export const stubTowers: ReleaseTowers = {
   encoders: { video: encoder.id, music: encoder.id, text: encoder.id },
   query: async () => whole,
   music: async () => ({ whole, segments: bySegment }),
+}
+
+/** Describes at once, whatever it is given. */
+export const stubDescriber: Describer = {
+  method: 'data2text',
+  describe: async () => ({
+    text: 'This rock piece is happy and calm. It features guitar and drums, with electronic sounds and a piano in the back.',
+    method: 'data2text',
+    generator: 'benchmark',
+    promptVersion: null,
+    tagsKept: ['rock', 'happy', 'guitar', 'electronic', 'calm', 'piano'],
+    tagsOmitted: ['folk', 'energetic', 'drums', 'jazz'],
+    tagsInvented: [],
+  }),
 }
