@@ -1,6 +1,7 @@
 /** How descriptions are written, from the configuration: the model's endpoint with its budget and kept texts, and metrics. */
+import type { Logger } from 'pino'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { GenerationStore, TextGenerator } from '../ports/text-generator.ts'
+import type { GenerationStore, GeneratorError, TextGenerator } from '../ports/text-generator.ts'
 import { createDescriber, type Describer, type DescriberSettings } from '../processors/describe-music/describer.ts'
 import { defaultPool, type FewShotPool, readPool } from '../processors/describe-music/few-shot.ts'
 import type { Config } from '../runtime/config.ts'
@@ -13,20 +14,29 @@ export interface Describing {
   close(): Promise<void>
 }
 
+export interface DescribingParts {
+  readonly texts: GenerationStore
+  readonly registry: Registry
+  readonly logger: Logger
+  readonly now: () => number
+}
+
+const EXPIRE_EVERY_MS = 6 * 3_600_000
+
 /**
  * @param settings in place of the configuration's.
  * @throws SetupError 'bad-few-shot-pool' | 'bad-config'
  */
 export async function openDescribing(
   config: Config,
-  { texts, registry, now }: { texts: GenerationStore; registry: Registry; now: () => number },
+  parts: DescribingParts,
   settings: Partial<DescriberSettings> = {},
 ): Promise<Describing> {
-  const pool = config.llmPoolFile === undefined ? defaultPool() : await readPool(config.llmPoolFile)
-  const metrics = createDescribingMetrics(registry)
+  const pool = config.llmPoolFile === undefined ? defaultPool() : await readPool(config.llmPoolFile, config.llmPairs)
+  const metrics = createDescribingMetrics(parts.registry)
   const method = settings.method ?? config.description
   const wantsModel = method === 'prompt2text' || config.llmCompress
-  const generator = wantsModel ? await openGenerator(config, texts, metrics, now) : undefined
+  const generator = wantsModel ? await openGenerator(config, parts, metrics) : undefined
   const describer = createDescriber({
     method,
     seed: config.seed,
@@ -49,15 +59,20 @@ export async function openDescribing(
 /** The library behind it is loaded only where a model is asked for. */
 async function openGenerator(
   config: Config,
-  store: GenerationStore,
+  { texts: store, now, logger }: DescribingParts,
   metrics: DescribingMetrics,
-  now: () => number,
 ): Promise<TextGenerator | undefined> {
   if (config.llmUrl === undefined || config.llmModel === undefined) return undefined
   const { openBudget } = await import('../adapters/llm/budget.ts')
   const { cachedGenerator } = await import('../adapters/llm/cached.ts')
   const { openEndpoint } = await import('../adapters/llm/endpoint.ts')
-  await store.expire(now() - TEXTS_KEPT_MS)
+  const expire = () => store.expire(now() - TEXTS_KEPT_MS)
+  await expire()
+  const expiring = setInterval(
+    () => expire().catch((err: unknown) => logger.warn({ err }, 'Old texts of the model stay')),
+    EXPIRE_EVERY_MS,
+  )
+  let wasDown = false
   const budget = openBudget({
     store,
     capUsd: config.llmBudgetUsd,
@@ -86,11 +101,24 @@ async function openGenerator(
         metrics.tokens.inc({ direction: 'output' }, outputTokens)
         metrics.spent.inc(usd)
       },
-      open: (isOpen) => metrics.up.set(isOpen ? 1 : 0),
+      open(isOpen, cause) {
+        metrics.up.set(isOpen ? 1 : 0)
+        const { code, message: reason } = (cause ?? {}) as GeneratorError
+        if (!isOpen) logger.warn({ code, reason }, 'The language model fails: rules describe until it answers again')
+        else if (wasDown) logger.info('The language model answers again')
+        wasDown = !isOpen
+      },
     },
   })
   const observe = { cache: (hit: boolean) => metrics.kept.inc({ hit: String(hit) }) }
-  return cachedGenerator({ generator, store, maxTokens: config.llmMaxTokens, now, observe })
+  const cached = cachedGenerator({ generator, store, maxTokens: config.llmMaxTokens, now, observe })
+  return {
+    ...cached,
+    async close() {
+      clearInterval(expiring)
+      await cached.close()
+    },
+  }
 }
 
 type DescribingMetrics = ReturnType<typeof createDescribingMetrics>

@@ -148,7 +148,7 @@ export async function openProduct(
     const decoder = given.decoder ?? (needsMedia ? await openDecoder(config, logger) : undefined)
 
     const describing = chosen.some(({ name }) => name === describeMusic.name)
-      ? opened('the language model', await openDescribing(config, { texts, registry, now }), (d) => d.close())
+      ? opened('the language model', await openDescribing(config, { texts, registry, logger, now }), (d) => d.close())
       : undefined
 
     const metrics = createStageMetrics(registry)

@@ -43,7 +43,10 @@ export interface TextGenerator {
   close(): Promise<void>
 }
 
-/** `llm-budget`: the cap of the period is reached. The others are the endpoint's. */
+/**
+ * `llm-budget`: the cap of the period is reached. `llm-rejected`: the endpoint answers others and will not write this text,
+ * now or later. The others are the endpoint's, and may pass.
+ */
 export type GeneratorCode =
   | 'llm-away'
   | 'llm-slow'
@@ -51,6 +54,7 @@ export type GeneratorCode =
   | 'llm-failed'
   | 'llm-garbage'
   | 'llm-refused'
+  | 'llm-rejected'
   | 'llm-budget'
 
 /** No text now; it may come later. */

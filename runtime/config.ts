@@ -51,6 +51,10 @@ const shape = {
     .default('data2text')
     .describe('How descriptions are written (docs/descriptions.md); prompt2text needs llmUrl and llmModel.'),
   llmUrl: url(/^https?:$/, 'http://host:8000/v1')
+    .refine(
+      (text) => !URL.canParse(text) || new URL(text).username + new URL(text).password === '',
+      'must hold no name or password: use llmApiKeyFile',
+    )
     .optional()
     .describe('OpenAI-compatible endpoint that writes descriptions, with its path, such as https://host/v1.'),
   llmModel: z.string().min(1).optional().describe('Model that it is asked for; needed with llmUrl.'),
@@ -66,7 +70,7 @@ const shape = {
   llmRequestsPerMinute: integer(1, 1_000_000)
     .optional()
     .describe('Requests begun in any minute at most; no limit if absent.'),
-  llmTimeoutMs: integer(100, 600_000).default(30_000).describe('An attempt that takes longer is given up.'),
+  llmTimeoutMs: integer(100, 300_000).default(30_000).describe('An attempt that takes longer is given up.'),
   llmRetries: integer(0, 10).default(2).describe('Attempts after the first.'),
   llmPromptsPerRequest: integer(1, 64)
     .default(1)
@@ -272,7 +276,8 @@ function missingKeys(given: Readonly<Record<string, unknown>>): string[] {
     { of: 'modelStoreUrl', keys: ['modelStoreSecretKeyFile', 'modelStoreSecretKey'] },
     { of: 'modelStoreEndpoint', keys: ['modelStoreUrl'] },
     { of: 'llmUrl', keys: ['llmModel'] },
-    { of: 'llmBudgetUsd', keys: ['llmUsdPerMillionInput', 'llmUsdPerMillionOutput'] },
+    { of: 'llmBudgetUsd', keys: ['llmUsdPerMillionInput'] },
+    { of: 'llmBudgetUsd', keys: ['llmUsdPerMillionOutput'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslUsername'] },
     { of: 'kafkaSaslMechanism', keys: ['kafkaSaslPasswordFile', 'kafkaSaslPassword'] },
   ]

@@ -1,5 +1,6 @@
 /** A generator that asks for each text once: what it wrote is kept by the hash of all that the text depends on. */
 import { createHash } from 'node:crypto'
+import { OutageError } from '../../ports/errors.ts'
 import type { GenerationStore, Prompt, TextGenerator } from '../../ports/text-generator.ts'
 
 export interface CachedOptions {
@@ -27,7 +28,10 @@ export function cachedGenerator({ generator, store, maxTokens, now, observe }: C
       if (kept !== undefined) return { ...kept, usd: 0, cached: true }
       const completion = await generator.complete(prompt, options)
       const { text, truncated, inputTokens, outputTokens } = completion
-      await store.keep(hash, { text, truncated, inputTokens, outputTokens }, now())
+      // A text that was paid for is worth more than its place among those that are kept.
+      await store.keep(hash, { text, truncated, inputTokens, outputTokens }, now()).catch((error: unknown) => {
+        if (!(error instanceof OutageError)) throw error
+      })
       return completion
     },
     close: () => generator.close(),

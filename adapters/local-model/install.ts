@@ -25,6 +25,13 @@ import { parseArgs } from 'node:util'
 import { SetupError } from '../../ports/errors.ts'
 import { DEFAULT_FOLDER, MANIFESTS, openLlama } from './llama.ts'
 
+interface LockEntry {
+  readonly version: string
+  readonly integrity?: string
+  optional?: boolean
+  dependencies?: object
+}
+
 /** By Node's platform and architecture; all but macOS on arm64 compute on the CPU. */
 const BINARIES: Readonly<Record<string, string>> = {
   'linux-x64': 'linux-x64',
@@ -57,6 +64,7 @@ async function install(folder: string): Promise<void> {
     await tellWhatIsThere(folder, 'is installed already')
     return
   }
+  refuseOtherFolder(folder)
   mkdirSync(dirname(folder), { recursive: true })
   const partial = mkdtempSync(`${folder}.partial-`)
   try {
@@ -70,6 +78,22 @@ async function install(folder: string): Promise<void> {
     rmSync(partial, { recursive: true, force: true })
   }
   await tellWhatIsThere(folder, 'is installed')
+}
+
+/** The folder is replaced as a whole: only one that is empty, or that this command filled. */
+function refuseOtherFolder(folder: string): void {
+  if (!existsSync(folder) || (statSync(folder).isDirectory() && readdirSync(folder).length === 0)) return
+  const { name } = JSON.parse(readFileSync(join(MANIFESTS, 'package.json'), 'utf8')) as { name: string }
+  try {
+    const own = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name?: string }
+    if (own.name === name) return
+  } catch {
+    // no manifest of ours: refused below
+  }
+  throw new SetupError(
+    'bad-folder',
+    `${folder} holds something else, and would be lost. Name a folder of its own: --folder`,
+  )
 }
 
 /** @throws SetupError where nothing is compiled for this machine. */
@@ -87,10 +111,12 @@ function binaryName(): string {
 function manifestsFor(binary: string): { manifest: string; lock: string } {
   const read = <T>(name: string) => JSON.parse(readFileSync(join(MANIFESTS, name), 'utf8')) as T
   const manifest = read<{ dependencies: Record<string, string> }>('package.json')
-  const lock = read<{ packages: Record<string, { version: string; optional?: boolean; dependencies?: object }> }>(
-    'package-lock.json',
-  )
+  const lock = read<{ packages: Record<string, LockEntry> }>('package-lock.json')
   const entry = lock.packages[`node_modules/${binary}`]!
+  if (entry.integrity === undefined) {
+    const message = `No hash is known of ${binary}, which is native code. Run a model elsewhere, behind an OpenAI-compatible endpoint`
+    throw new SetupError('no-local-model', message)
+  }
   const dependencies = { ...manifest.dependencies, [binary]: entry.version }
   delete entry.optional
   lock.packages['']!.dependencies = dependencies

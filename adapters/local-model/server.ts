@@ -6,7 +6,7 @@
  *   [bounded]    `parallel` prompts run and `maxWaiting` wait; a request that has no room for all of its own gets 429
  *   [gone]       what a client asked for ends when the client goes away
  *   [drain]      closing refuses what is new and what waits with 503, and lets what runs finish for `drainMs`
- *   [rebinding]  on a loopback address only loopback names are answered, and pages of a browser never are: there is no key
+ *   [rebinding]  on a loopback address only loopback names are answered, and what a page of a browser may read never is: there is no key
  */
 import { randomUUID } from 'node:crypto'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
@@ -35,6 +35,8 @@ export interface ServerOptions {
 
 const WAITING_PER_SEQUENCE = 16
 const BODY_LIMIT_BYTES = 1024 * 1024
+/** To send a request in. */
+const REQUEST_TIMEOUT_MS = 30_000
 const LOADING_SECONDS = 5
 const BUSY_SECONDS = 2
 const DRAIN_MS = 5_000
@@ -54,6 +56,7 @@ export function buildLocalModelServer(options: ServerOptions): FastifyInstance {
   const { warn, drainMs = DRAIN_MS, now = Date.now, newId = randomUUID } = options
   const app = Fastify({
     bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     return503OnClosing: false, // in OpenAI's shape below
   }).withTypeProvider<ZodTypeProvider>()
@@ -105,6 +108,20 @@ export function buildLocalModelServer(options: ServerOptions): FastifyInstance {
     return ready
   }
 
+  /** Before any of them is looked at. [bounded] */
+  function admit(prompts: number): Ready {
+    const { model, turns } = use()
+    if (prompts > turns.capacity) {
+      const message = `A request has at most ${turns.capacity} prompts, and this one has ${prompts}`
+      throw new InvalidRequestError('too_many_prompts', message)
+    }
+    if (prompts > turns.room) {
+      const message = `${turns.running} prompts run and ${turns.waiting} wait: there is no room for ${prompts} more`
+      throw new BusyError('rate_limit_exceeded', message, BUSY_SECONDS)
+    }
+    return { model, turns }
+  }
+
   /** One completion a prompt, in order. */
   async function complete(
     prompts: readonly (readonly number[])[],
@@ -113,14 +130,6 @@ export function buildLocalModelServer(options: ServerOptions): FastifyInstance {
   ): Promise<readonly LocalCompletion[]> {
     const { model, turns } = use()
     for (const { length } of prompts) fits(length, model.contextTokens)
-    if (prompts.length > turns.capacity) {
-      const message = `A request has at most ${turns.capacity} prompts, and this one has ${prompts.length}`
-      throw new InvalidRequestError('too_many_prompts', message)
-    }
-    if (prompts.length > turns.room) {
-      const message = `${turns.running} prompts run and ${turns.waiting} wait: there is no room for ${prompts.length} more`
-      throw new BusyError('rate_limit_exceeded', message, BUSY_SECONDS) // [bounded]
-    }
     const over = new AbortController()
     const signal = AbortSignal.any([over.signal, stopping.signal])
     const gone = () => over.abort(new ClientGoneError('The client went away'))
@@ -139,7 +148,7 @@ export function buildLocalModelServer(options: ServerOptions): FastifyInstance {
   }
 
   app.post('/v1/chat/completions', { schema: { body: chatBody } }, async ({ body }, reply) => {
-    const { model } = use()
+    const { model } = admit(1)
     const messages = body.messages.map(({ role, content }) => ({
       role: role === 'developer' ? ('system' as const) : role,
       content,
@@ -163,7 +172,7 @@ export function buildLocalModelServer(options: ServerOptions): FastifyInstance {
   })
 
   app.post('/v1/completions', { schema: { body: completionBody } }, async ({ body }, reply) => {
-    const { model } = use()
+    const { model } = admit(body.prompt.length)
     const prompts = body.prompt.map((text) => model.tokenize(text))
     const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
     const completions = await complete(prompts, { ...samplingOf(body), maxTokens }, reply)

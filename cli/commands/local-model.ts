@@ -17,7 +17,7 @@ interface Options {
   readonly folder?: string
 }
 
-/** It reads no configuration, so that the process has no password of a service when it opens somebody's file. */
+/** It reads no configuration and hands no password on: what it opens is somebody's file. */
 export const localModelCommand = () =>
   new Command('local-model')
     .description('serve a language model of this machine, from a GGUF file, like an OpenAI endpoint')

@@ -28,9 +28,10 @@ export interface CaptionsOptions {
 }
 
 export async function evaluateCaptions(open: OpenContext, options: CaptionsOptions): Promise<void> {
-  const { config } = open({ logLevel: 'warn' })
+  const context = open({ logLevel: 'warn' })
+  const { config } = context
   const read = await readCaptions(options.captions)
-  const opened = await openWriters(config, options)
+  const opened = await openWriters(context, options)
   try {
     const profile = await openProfile(config)
     try {

@@ -2,8 +2,8 @@
  * Hears a folder of music through analyse-music's stages, with no broker: decoder, tagger, DSP, tags by segment. What was
  * heard is kept in a file, so that the same command goes on where it was stopped.
  */
-import { appendFile, readdir, readFile, stat } from 'node:fs/promises'
-import { extname, join, relative } from 'node:path'
+import { appendFile, readdir, readFile, stat, truncate } from 'node:fs/promises'
+import { extname, join, relative, resolve } from 'node:path'
 import type { MusicEncoder } from '../../ports/encoder.ts'
 import { InvalidRecordError, InvalidRequestError } from '../../ports/errors.ts'
 import type { MediaDecoder } from '../../ports/media.ts'
@@ -57,8 +57,8 @@ export async function hearFolder(tools: Tools, options: HearOptions): Promise<He
   const work = async () => {
     for (const file of waiting) {
       const path = join(folder, file)
-      const { size } = await stat(path)
-      const key = JSON.stringify([file, size, seconds, encoder])
+      const { size, mtimeMs } = await stat(path)
+      const key = JSON.stringify([resolve(path), size, mtimeMs, seconds, encoder])
       let result = kept.get(key)
       if (result === undefined) {
         result = { key, ...(await hearFile(path, seconds, tools)) }
@@ -142,6 +142,7 @@ async function readKept(cache: string): Promise<ReadonlyMap<string, Kept>> {
     throw error
   })
   const whole = text.slice(0, text.lastIndexOf('\n') + 1)
+  if (whole.length < text.length) await truncate(cache, Buffer.byteLength(whole))
   const kept = new Map<string, Kept>()
   for (const line of whole.split('\n').filter((one) => one !== '')) {
     const one = JSON.parse(line) as Kept

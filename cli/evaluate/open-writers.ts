@@ -5,7 +5,7 @@
 import { Registry } from 'prom-client'
 import { openGenerationStore } from '../../adapters/embedded/generation-store.ts'
 import { createDescriber, type Describer } from '../../processors/describe-music/describer.ts'
-import type { Config } from '../../runtime/config.ts'
+import type { Context } from '../context.ts'
 import { openDescribing } from '../describing.ts'
 import { dataPaths } from '../paths.ts'
 import type { CaptionWriter } from './caption-writers.ts'
@@ -23,7 +23,7 @@ export interface OpenWriters {
 }
 
 export async function openWriters(
-  config: Config,
+  { config, logger }: Pick<Context, 'config' | 'logger'>,
   { methods, seed }: { methods: readonly CaptionMethod[]; seed: number },
 ): Promise<OpenWriters> {
   const settings = { seed, claims: 'all' } as const
@@ -37,8 +37,12 @@ export async function openWriters(
   }
 
   const texts = openGenerationStore(dataPaths(config.dataFolder).generations)
-  const parts = { texts, registry: new Registry(), now: Date.now }
-  const describing = await openDescribing(config, parts, { ...settings, method: 'prompt2text' })
+  const parts = { texts, registry: new Registry(), logger, now: Date.now }
+  const opening = openDescribing(config, parts, { ...settings, method: 'prompt2text' })
+  const describing = await opening.catch(async (error) => {
+    await texts.close()
+    throw error
+  })
   return {
     writers: [...byRules, writerOf(describing.describer, config.llmConcurrency)],
     notes: [

@@ -28,8 +28,6 @@ export interface TagsOptions {
   readonly out: string
 }
 
-/** What a description has claimed from. */
-const BEFORE = { instrument: 0.35, genre: 0.35, mood: 0.35, vocals: 0.35 }
 /** Lengths of clips from the middle of what was heard. */
 const CLIPS = [10, 30]
 
@@ -71,7 +69,7 @@ export async function evaluateTags(open: OpenContext, options: TagsOptions): Pro
       tracks: music.heard.map((file) => trackOf(file, hearing, labelsOf)),
       heldOut: heldOut?.heard.map((file) => trackOf(file, hearing, labelsOf)) ?? [],
       named,
-      before: BEFORE,
+      before: hearing.thresholds,
     })
     const about = [
       `Tagger ${musicEncoder.id}, ${hearing.tags.length} tags that it can hear. ${rows.length} descriptions${bad.length > 0 ? `, ${bad.length} rows could not be read` : ''}.`,

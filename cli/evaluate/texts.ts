@@ -29,11 +29,15 @@ export interface TextsOptions {
 }
 
 export async function evaluateTexts(open: OpenContext, options: TextsOptions): Promise<void> {
-  const { config } = open({ logLevel: 'warn' })
+  const context = open({ logLevel: 'warn' })
+  const { config } = context
   const recipe = await readTrainConfig(options.recipe)
   const startedAt = performance.now()
-  const opened = await openWriters(config, options)
-  const profile = await openProfile(config)
+  const opened = await openWriters(context, options)
+  const profile = await openProfile(config).catch(async (error) => {
+    await opened.close()
+    throw error
+  })
   const wordings: Wording[] = []
   const words = opened.writers.map((writer) => new Wordings(writer))
   try {

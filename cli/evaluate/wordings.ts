@@ -1,4 +1,6 @@
 /** Texts of one writer for the labels of pairs: each set of tags is worded once a variant, however many pairs have it. */
+
+import { InvalidRequestError } from '../../ports/errors.ts'
 import { tagsOfAspects } from '../../processors/describe-music/aspects.ts'
 import type { CaptionWriter, WrittenDescription } from './caption-writers.ts'
 
@@ -30,6 +32,11 @@ export class Wordings {
     const written = this.#written.get(key) ?? this.#writer.describe(key, tags, new AbortController().signal)
     this.#written.set(key, written)
     const description = await written
+    const { code } = description.fallback ?? {}
+    if (code !== undefined && code !== 'checks-failed') {
+      const message = `The language model did not write (${code}); what it wrote before is kept: run it again`
+      throw new InvalidRequestError('no-text', message)
+    }
     this.#done.set(key, description)
     return description.text
   }

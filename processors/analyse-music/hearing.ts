@@ -80,9 +80,11 @@ function hearingByEvidence(mapping: EvidenceMapping, labels: readonly string[]):
   return assemble({
     labels,
     evidenceOf: ({ category, tag }) => {
-      const clauses = (mapping.evidence[category][tag] ?? []).map(heard)
-      // A clause of which the tagger has no label cannot be met.
-      return clauses.every((clause) => Object.keys(clause).length > 0) ? clauses : []
+      const clauses = (mapping.evidence[category][tag] ?? []).map((clause) => [clause, heard(clause)] as const)
+      // A clause cannot be met where the tagger has no label of it, or none of those that speak for it.
+      const speaks = (clause: Clause) => Object.values(clause).some((weight) => weight > 0)
+      const canBeMet = clauses.every(([full, own]) => Object.keys(own).length > 0 && (speaks(own) || !speaks(full)))
+      return canBeMet ? clauses.map(([, own]) => own) : []
     },
     rated,
     hints: {

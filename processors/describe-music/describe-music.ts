@@ -12,7 +12,7 @@
  *   [at once]   a track never waits for a model that does not answer: data2text describes it, marked as a fallback
  *   [put off]   beside such a text the track is put off on a topic that this stage alone writes and reads. Its records
  *               wait there until the model answers, then the track is described anew, once
- *   [last word] what was put off is void once the upload was taken down, or its music was tagged again
+ *   [last word] what was put off is void once the upload was taken down, or a track of the catalogue was tagged again
  */
 import { NotYetError } from '../../ports/errors.ts'
 import { defineProcessor, type InputOf } from '../../runtime/define-processor.ts'

@@ -59,7 +59,7 @@ export interface Fallback {
   readonly code: string
   /** Of the last text that was rejected. */
   readonly faults: readonly TextFault[]
-  /** What kept the model from answering; undefined where it did answer. */
+  /** What kept the model from answering, and may pass; undefined where it did answer, or never will. */
   readonly error?: GeneratorError | undefined
 }
 
@@ -248,7 +248,9 @@ async function ask({ generator, claimed, seed, signal, prompt, examples = [], ma
     if (!(cause instanceof GeneratorError)) throw cause
     error = cause
   }
-  const failed = { code: error?.code ?? 'checks-failed', faults: rejected.at(-1)?.faults ?? [], error }
+  // Who will not write this text will not write it later either.
+  const waitsFor = error?.code === 'llm-rejected' ? undefined : error
+  const failed = { code: error?.code ?? 'checks-failed', faults: rejected.at(-1)?.faults ?? [], error: waitsFor }
   return { failed, usage, rejected }
 }
 

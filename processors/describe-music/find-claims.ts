@@ -174,10 +174,11 @@ function withSharedNouns(words: readonly Word[], found: readonly Term[]): Term[]
       if (at === undefined || at < free) break
       const concept = terms.next.get(words[at]!.word)?.next.get(noun)?.concept
       if (concept?.category !== term.concept.category) break
-      shared.unshift({ concept, weak: false, from: at, to: at + 1 })
+      shared.push({ concept, weak: false, from: at, to: at + 1 })
       first = at
     }
-    all.push(...shared, term)
+    for (const one of shared.reverse()) all.push(one)
+    all.push(term)
   }
   return all
 }

@@ -93,7 +93,9 @@ export function retryPrompt(prompt: Prompt, failed: FailedText, kind: PromptKind
   if (kind === 'base') return prompt
   const named = [...new Set(failed.invented.map(plain).filter((word) => word !== ''))]
   const wrong = named.length > 0 ? `Do not mention: ${named.join(', ')}.` : 'It broke the rules that you were given.'
-  const last = plain(failed.text).slice(0, 600)
+  const last = plain(failed.text)
+    .slice(0, 600)
+    .replace(/[\ud800-\udbff]$/, '')
   const said = last === '' ? '' : `Your last description was not accepted: "${last}" `
   return { ...prompt, system: `${prompt.system ?? TASK} ${said}${wrong} Write another.` }
 }

@@ -85,7 +85,9 @@ function hasOneWordTooOften(words: readonly string[]): boolean {
   if (words.length < OFTEN_FROM) return false
   const times = new Map<string, number>()
   for (const word of words) if (!COMMON.has(word)) times.set(word, (times.get(word) ?? 0) + 1)
-  return Math.max(0, ...times.values()) > TOO_OFTEN * words.length
+  let most = 0
+  for (const count of times.values()) most = Math.max(most, count)
+  return most > TOO_OFTEN * words.length
 }
 
 const ECHO = [

@@ -314,10 +314,11 @@ describe('describe-music with an endpoint that fails', () => {
     await stop()
     start({ capUsd: 100 })
     await allRedone()
-    assert.equal(await assertWhole(), putOff)
+    // Some had their turn already, when requests under way turned out cheaper than what was set aside.
+    assert.ok((await assertWhole()) >= putOff)
   })
 
-  test('what was put off is void once it was taken down or tagged again', async () => {
+  test('what was put off is void once its music was tagged again', async () => {
     await open(50)
     llm.write = faithful
     llm.behave = () => ({ status: 500 })

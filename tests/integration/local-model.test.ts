@@ -208,7 +208,7 @@ describe('a local model', { skip }, () => {
     assert.ok(usage.prompt_tokens_details.cached_tokens >= 128, JSON.stringify(usage))
   })
 
-  test('answers an array of prompts in its order', async () => {
+  test('answers an array of prompts, one text each', async () => {
     const prompts = ['Genre: Latin (61.0%)', 'Genre: Rock (90.0%)', 'Genre: Jazz (70.0%)'].map(promptOf)
     const { choices, usage } = await complete({ prompt: prompts })
     assert.deepEqual(
@@ -216,8 +216,6 @@ describe('a local model', { skip }, () => {
       [0, 1, 2],
     )
     assert.ok(choices.every(({ text }) => text.trim().length > 0))
-    const [alone] = (await complete({ prompt: prompts[0] })).choices
-    assert.ok(alone!.text.length > 0)
     assert.ok(usage.prompt_tokens > 450)
   })
 

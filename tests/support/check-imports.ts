@@ -31,7 +31,6 @@ const vendors = [
   'redis-om',
   'aws4fetch',
   'openai',
-  'cockatiel',
   'node-llama-cpp',
   '@tensorflow/[^/]+',
 ]

@@ -72,6 +72,18 @@ export async function startLlmEndpoint(): Promise<LlmEndpoint> {
       : ([body.prompt].flat() as string[])
     endpoint.asked.push({ path: request.url!, headers: request.headers, body, prompts })
     const behaviour = (endpoint as unknown as LlmEndpoint).behave(endpoint.asked.length)
+    const charge = (output: number) => {
+      endpoint.charged.input += prompts.reduce((sum, prompt) => sum + Math.ceil(prompt.length / 4), 0)
+      endpoint.charged.output += output
+    }
+    // Who hangs up, or whose proxy does, has worked all the same.
+    const isSpent = behaviour === 'silent' || behaviour === 'cut' || behaviour === 'endless'
+    if (
+      isSpent ||
+      (typeof behaviour === 'object' && 'status' in behaviour && [500, 502, 504].includes(behaviour.status))
+    ) {
+      charge(20)
+    }
     if (behaviour === 'silent') return
     if (behaviour === 'cut' || behaviour === 'endless') {
       response.writeHead(200, { 'content-type': 'application/json' })
@@ -101,8 +113,7 @@ export async function startLlmEndpoint(): Promise<LlmEndpoint> {
       prompt_tokens: prompts.reduce((sum, prompt) => sum + Math.ceil(prompt.length / 4), 0),
       completion_tokens: texts.reduce((sum, text) => sum + Math.ceil(text.length / 4), 0),
     }
-    endpoint.charged.input += usage.prompt_tokens
-    endpoint.charged.output += usage.completion_tokens
+    charge(usage.completion_tokens)
     const choices = texts.map((text, index) =>
       chat
         ? { index, message: { role: 'assistant', content: text }, finish_reason: 'stop' }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { hearFolder } from '../../../cli/evaluate/heard-music.ts'
@@ -88,7 +88,18 @@ test('a folder is heard up to so many seconds of each file, once, and what canno
   await writeFile(options.cache, `${await readFile(options.cache, 'utf8')}{"key":"cut sho`)
   assert.deepEqual(await hearFolder(tools, options), { heard, leftOut })
   assert.equal(decoded.length, before, 'what was heard is not decoded again')
-  assert.equal((await hearFolder(tools, { ...options, seconds: 12 })).heard[0]!.segments.length, 2)
+  const shorter = { ...options, seconds: 12 }
+  assert.equal((await hearFolder(tools, shorter)).heard[0]!.segments.length, 2)
+  const afterwards = decoded.length
+  assert.equal((await hearFolder(tools, shorter)).heard[0]!.segments.length, 2)
+  assert.equal(decoded.length, afterwards, 'what is kept behind a line that was cut is whole')
+
+  // Another folder's file of the same name and size is another piece.
+  const other = temporaryFolder()
+  for (const name of await readdir(options.folder))
+    await cp(join(options.folder, name), join(other, name), { recursive: true })
+  await hearFolder(tools, { ...options, folder: other })
+  assert.ok(decoded.length > afterwards)
 })
 
 test('a folder without music, or none at all, is refused', async () => {

@@ -426,6 +426,12 @@ describe('hostile text', () => {
   }
 })
 
+test('a text of so many different words that no call takes them all comes to an end', () => {
+  const words = Array.from({ length: 200_000 }, (_, i) => `w${i.toString(36)}`).join(' ')
+  assert.ok(checkText(words, song).faults.includes('too-long'))
+  assert.ok(checkText(`${'e/'.repeat(300_000)}e guitar`, song).faults.includes('too-long'))
+})
+
 describe('texts that a small model wrote', () => {
   for (const [text, tags, fault] of [
     ['Jazz to the top. Winds are a part of it.', [tag('genre', 'jazz')], 'invented-instrument'],

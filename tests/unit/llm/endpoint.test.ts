@@ -112,6 +112,7 @@ describe('an OpenAI-compatible endpoint', () => {
       Array.from({ length: 10 }, (_, i) => `for ${i}`),
     )
     assert.ok(llm.asked.every(({ path }) => path === '/v1/completions'))
+    for (const { prompts, body } of llm.asked) assert.equal(body.seed, prompts.length === 1 ? 1 : undefined)
     assert.ok(llm.asked.length <= 4, `${llm.asked.length} requests for 10 prompts`)
     await generator.close()
   })
@@ -138,10 +139,13 @@ describe('an OpenAI-compatible endpoint', () => {
   }
 
   test('one that never answers is given up by the timeout, body included', async () => {
-    for (const behaviour of ['silent', 'endless'] as const) {
-      const generator = opened({ timeoutMs: 60, retries: 0 })
+    for (const [behaviour, timeoutMs, code] of [
+      ['silent', 60, 'llm-slow'],
+      ['endless', 20_000, 'llm-garbage'],
+    ] as const) {
+      const generator = opened({ timeoutMs, retries: 0 })
       llm.behave = () => behaviour
-      assert.match(await codeOf(ask(generator)), /^llm-(slow|garbage)$/)
+      assert.equal(await codeOf(ask(generator)), code)
       await generator.close()
     }
   })
@@ -150,7 +154,8 @@ describe('an OpenAI-compatible endpoint', () => {
     const generator = opened({ retries: 0 })
     const other = await startLlmEndpoint()
     llm.behave = () => ({ status: 307, headers: { location: `${other.url}/chat/completions` } })
-    await codeOf(ask(generator))
+    assert.equal(await codeOf(ask(generator)), 'llm-refused')
+    assert.equal(await spentOfLast(), 0)
     assert.equal(other.asked.length, 0)
     await other.kill()
     await generator.close()
@@ -162,7 +167,8 @@ describe('an OpenAI-compatible endpoint', () => {
       llm.asked.length = 0
       llm.behave = () => ({ status, body: `{"error":{"message":"bad key ${KEY}"}}` })
       await assert.rejects(ask(generator), /llmModel/)
-      assert.equal(llm.asked.length, 1)
+      assert.equal(await codeOf(ask(generator)), 'llm-refused')
+      assert.equal(llm.asked.length, 2)
       await generator.close()
     }
   })
@@ -176,7 +182,16 @@ describe('an OpenAI-compatible endpoint', () => {
     await generator.close()
   })
 
-  test('after failures in a row requests fail at once, until a look shows that it is back', async () => {
+  test('429 for a moment beside one for an hour holds nobody back for the hour: all fail at once', async () => {
+    const generator = opened({ retries: 0 })
+    llm.behave = (number) => ({ status: 429, headers: { 'retry-after': number === 1 ? '3600' : '1' } })
+    const codes = await Promise.all([1, 2, 3].map((seed) => codeOf(ask(generator, seed))))
+    assert.deepEqual(new Set(codes), new Set(['llm-busy']))
+    assert.equal(await codeOf(ask(generator, 4)), 'llm-busy')
+    await generator.close()
+  })
+
+  test('after failures in a row requests fail at once by the same code, with no retries, until a look shows that it is back', async () => {
     const seen: boolean[] = []
     const observe = { request() {}, usage() {}, open: (isOpen: boolean) => void seen.push(isOpen) }
     const generator = opened({ retries: 0, observe, lookAgainMs: 30 })
@@ -184,11 +199,70 @@ describe('an OpenAI-compatible endpoint', () => {
     for (let i = 0; i < 5; i++) await codeOf(ask(generator))
     assert.deepEqual(seen, [true, false])
     const codes = await Promise.all(Array.from({ length: 200 }, () => codeOf(ask(generator))))
-    assert.ok(codes.filter((code) => code === 'llm-away').length > 150)
-    assert.ok(llm.asked.length < 50, `${llm.asked.length} requests to an endpoint that is down`)
+    assert.deepEqual(new Set(codes), new Set(['llm-failed']))
+    assert.ok(llm.asked.length <= 6, `${llm.asked.length} requests to an endpoint that is down`)
     llm.behave = () => 'right'
     for (;;) if (await ask(generator).catch(() => undefined)) break
     assert.equal(seen.at(-1), true)
+    await generator.close()
+  })
+
+  test('while a look waits for its answer, all others fail at once', async () => {
+    const generator = opened({ lookAgainMs: 1, concurrency: 8, retryDelayMs: 600_000, retries: 5, timeoutMs: 60_000 })
+    llm.behave = () => ({ status: 401 })
+    for (let i = 0; i < 5; i++) await codeOf(ask(generator))
+    llm.behave = () => 'silent'
+    const looking = new AbortController()
+    const look = (async () => {
+      while (llm.asked.length < 6) await ask(generator, 1, looking.signal).catch(() => {})
+    })()
+    for (; llm.asked.length < 6; ) await new Promise(setImmediate)
+    const codes = await Promise.all(Array.from({ length: 50 }, () => codeOf(ask(generator))))
+    assert.deepEqual(new Set(codes), new Set(['llm-refused']))
+    assert.equal(llm.asked.length, 6)
+    looking.abort(new Error('enough'))
+    await look
+    await generator.close()
+  })
+
+  test('what is not sent takes nothing of the rate: a dead endpoint and an empty budget fail everybody at once', async () => {
+    const gone = await startLlmEndpoint()
+    await gone.kill()
+    const dead = opened({ requestsPerMinute: 5, retries: 0, url: gone.url })
+    const codes = await Promise.all(Array.from({ length: 50 }, (_, seed) => codeOf(ask(dead, seed))))
+    assert.deepEqual(new Set(codes), new Set(['llm-away']))
+    assert.equal(await spentOfLast(), 0, 'nothing was sent, so nothing is spent')
+    await dead.close()
+    const poor = opened({ requestsPerMinute: 1, capUsd: 0 })
+    const refused = await Promise.all(Array.from({ length: 50 }, (_, seed) => codeOf(ask(poor, seed))))
+    assert.deepEqual(new Set(refused), new Set(['llm-budget']))
+    await poor.close()
+  })
+
+  test('a prompt that is refused while others are answered is rejected, and does not stand for the endpoint', async () => {
+    const generator = opened()
+    await ask(generator)
+    for (const behaviour of [{ status: 400 }, { status: 413 }, { status: 422 }, { raw: '{"choices": []}' }] as const) {
+      llm.behave = () => behaviour
+      for (let i = 0; i < 6; i++) assert.equal(await codeOf(ask(generator, i)), 'llm-rejected')
+    }
+    llm.behave = () => ({ raw: '{"choices": [{"message": {}, "finish_reason": "content_filter"}]}' })
+    assert.equal((await ask(generator)).text, '')
+    await generator.close()
+  })
+
+  test('a key that no header can carry is told at once, and not repeated', () => {
+    assert.throws(
+      () => opened({ apiKey: 'sk-abc\ndef' }),
+      (error: Error) => /llmApiKey/.test(error.message) && !/abc/.test(error.message),
+    )
+  })
+
+  test('a text goes on for so long and no longer, whatever the endpoint thinks of its limit', async () => {
+    const generator = opened()
+    llm.write = () => 'very long '.repeat(50_000)
+    const { text, truncated } = await ask(generator)
+    assert.deepEqual([text.length, truncated], [8_000, true])
     await generator.close()
   })
 
@@ -205,6 +279,10 @@ describe('an OpenAI-compatible endpoint', () => {
     const all = [1, 2, 3].map((seed) => ask(generator, seed))
     await Promise.all(all.slice(0, 2))
     assert.equal(llm.asked.length, 2)
+    const giving = new AbortController()
+    const given = ask(generator, 4, giving.signal)
+    giving.abort(new Error('given up'))
+    await assert.rejects(given, /given up/, 'who waits for the next minute may leave before')
     await generator.close()
     assert.equal(await codeOf(all[2]!), 'llm-away')
     assert.equal(llm.asked.length, 2)

@@ -66,7 +66,7 @@ describe('configuration', () => {
     const noModel = { CUESTREAM_LLM_URL: 'http://127.0.0.1:1/v1' }
     assert.throws(() => loadConfig({ env: noModel }), /CUESTREAM_LLM_MODEL: is needed with CUESTREAM_LLM_URL/)
     const noPrice = { CUESTREAM_LLM_BUDGET_USD: '5' }
-    assert.throws(() => loadConfig({ env: noPrice }), /CUESTREAM_LLM_USD_PER_MILLION_INPUT or .*: is needed with/)
+    assert.throws(() => loadConfig({ env: noPrice }), /_INPUT: is needed with[\s\S]*_OUTPUT: is needed with/)
     const bad = { KAFKA_BROKERS: 'a:1', REDIS_URL: 'http://s', CUESTREAM_KAFKA_SASL_MECHANISM: 'plain' }
     assert.throws(
       () => loadConfig({ env: bad }),

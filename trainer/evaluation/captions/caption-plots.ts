@@ -122,9 +122,11 @@ export function retrievalPlots({ rows, poolSizes }: MeasuredCaptions): Markup[] 
 }
 
 export function costPlots(rows: readonly MeasuredSet[]): Markup[] {
-  const written = rows.flatMap(({ set: { label, colour, cost }, diversity: { texts } }) =>
-    cost === undefined || texts === 0 ? [] : [{ label, colour, cost, texts }],
-  )
+  // Texts that were kept from before took no time and cost nothing.
+  const written = rows.flatMap(({ set: { label, colour, cost }, diversity }) => {
+    const texts = diversity.texts - (cost?.cached ?? 0)
+    return cost === undefined || texts === 0 ? [] : [{ label, colour, cost, texts }]
+  })
   const points = (of: (row: (typeof written)[number]) => number) =>
     written.map((row) => {
       const value = of(row)

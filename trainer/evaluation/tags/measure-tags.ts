@@ -158,7 +158,11 @@ function labelledOf(
   columns: ReadonlyMap<string, number>,
 ): LabelledTrack[] {
   const columnsOf = (tags: ReadonlySet<string>) =>
-    new Set([...tags].flatMap((tag) => (columns.has(tag) ? [columns.get(tag)!] : [])))
+    namedOf(
+      [...tags].map((tag) => ({ category, tag })),
+      category,
+      columns,
+    )
   return tracks.flatMap(({ whole, labels }) => {
     const given = labels?.get(category)
     if (given === undefined) return []
