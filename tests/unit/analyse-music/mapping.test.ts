@@ -103,6 +103,15 @@ test('a tagger by name is taken at its word, but for moods, which are heard too'
   assert.ok(sadder.get('sad')! > heard.get('sad')! + 0.1)
 })
 
+test('a tag of which a tagger has only the labels that speak against it is not heard', () => {
+  const full = ['genre---rock', 'instrument---piano', 'mood/theme---happy', 'mood/theme---sad', 'mood/theme---calm']
+  const hearing = (labels: readonly string[]) => hearingOf({ labels, mapping: 'mtg-jamendo' })
+  const evidence = (labels: readonly string[], tag: string) =>
+    hearing(labels).tags.some((one) => one.tag === tag && one.evidence.length > 0)
+  assert.ok(evidence(full, 'sad'))
+  assert.ok(!evidence(full.slice(0, 3), 'sad'), 'happy alone says nothing of sad')
+})
+
 test('labels by name of which none is a word of the vocabulary are refused', () => {
   assert.throws(() => hearingOf({ labels: ['tag 0', 'tag 1'], mapping: 'by-name' }), { code: 'bad-mapping' })
 })
