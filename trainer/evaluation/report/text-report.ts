@@ -47,7 +47,11 @@ export function textReport(experiment: TextExperiment, about: readonly string[])
     about,
     sections: labelsOf(experiment).map((label, i) => {
       const rows = rowsOf(experiment, label)
-      return { id: `asked-${i}`, title: label, body: html`${plotOf(label, rows)}${tableOf(cellsOf(rows))}` }
+      return {
+        id: `asked-${i}`,
+        title: label,
+        body: html`<div class="plots">${plotOf(label, rows)}</div>${tableOf(cellsOf(rows))}`,
+      }
     }),
   })
 }
