@@ -209,6 +209,10 @@ export function openEndpoint(options: EndpointOptions): TextGenerator {
         return
       }
       const { error, isFree, mayBeOfPrompt } = failureOf(cause, model)
+      if (mayBeOfPrompt && batch.length > 1) {
+        for (const one of batch) await send([one]) // which of them it is
+        return
+      }
       // Who answered others refuses this prompt alone.
       const ofPrompt = (mayBeOfPrompt || error.code === 'llm-rejected') && answers > 0
       const code = ofPrompt ? 'llm-rejected' : error.code === 'llm-rejected' ? 'llm-garbage' : error.code

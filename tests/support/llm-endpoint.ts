@@ -35,7 +35,7 @@ export interface LlmEndpoint {
   readonly mostAtOnce: () => number
   /** Tokens that it has charged for. */
   readonly charged: { input: number; output: number }
-  behave: (number: number) => Behaviour
+  behave: (number: number, asked: Asked) => Behaviour
   write: (tags: readonly { category: string; names: readonly string[] }[], prompt: string) => string
   /** Whether answers tell their usage. */
   tellsUsage: boolean
@@ -70,8 +70,9 @@ export async function startLlmEndpoint(): Promise<LlmEndpoint> {
     const prompts = chat
       ? [(body.messages as { content: string }[]).map(({ content }) => content).join('\n')]
       : ([body.prompt].flat() as string[])
-    endpoint.asked.push({ path: request.url!, headers: request.headers, body, prompts })
-    const behaviour = (endpoint as unknown as LlmEndpoint).behave(endpoint.asked.length)
+    const asked = { path: request.url!, headers: request.headers, body, prompts }
+    endpoint.asked.push(asked)
+    const behaviour = (endpoint as unknown as LlmEndpoint).behave(endpoint.asked.length, asked)
     const charge = (output: number) => {
       endpoint.charged.input += prompts.reduce((sum, prompt) => sum + Math.ceil(prompt.length / 4), 0)
       endpoint.charged.output += output

@@ -117,6 +117,22 @@ describe('an OpenAI-compatible endpoint', () => {
     await generator.close()
   })
 
+  test('of several prompts in a request the one that is refused is found, and the others are answered', async () => {
+    const generator = opened({ kind: 'base', promptsPerRequest: 4, concurrency: 1 })
+    await ask(generator)
+    llm.behave = (_, { prompts }) => (prompts.some((text) => text.includes('bad')) ? { status: 400 } : 'right')
+    const results = await Promise.all(
+      ['good 1', 'bad 2', 'good 3', 'good 4'].map((user) =>
+        generator.complete({ user, stop: [] }, { signal: new AbortController().signal, seed: 1 }).then(
+          () => 'answered',
+          (error: GeneratorError) => error.code,
+        ),
+      ),
+    )
+    assert.deepEqual(results, ['answered', 'llm-rejected', 'answered', 'answered'])
+    await generator.close()
+  })
+
   for (const [what, behaviour, code] of [
     ['500', { status: 500 }, 'llm-failed'],
     ['a page in place of JSON', { raw: '<html>down</html>', type: 'text/html' }, 'llm-garbage'],
