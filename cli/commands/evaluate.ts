@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { TABLE_IDS, type TableId } from '../../trainer/evaluation/methods.ts'
 import type { OpenContext } from '../context.ts'
-import { type CaptionsOptions, evaluateCaptions } from '../evaluate/captions.ts'
+import type { CaptionsOptions } from '../evaluate/captions.ts'
 import { type CaptionMethod, METHODS } from '../evaluate/open-writers.ts'
 import { evaluatePairs, type PairsOptions } from '../evaluate/pairs.ts'
 import { evaluateRelease, type ReleaseOptions } from '../evaluate/release.ts'
@@ -56,7 +56,11 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--pool <sizes>', 'captions that each text ranks, such as 500,2000', counts, [500, 2_000])
         .option('--seed <number>', 'of the texts and of everything that is drawn', seed, 1)
         .option('--out <folder>', 'gets the report and the texts', 'evaluation/captions')
-        .action((options: CaptionsOptions) => evaluateCaptions(open, options)),
+        .action(async (options: CaptionsOptions) => {
+          // What tells languages apart is large, and no other command needs it.
+          const { evaluateCaptions } = await import('../evaluate/captions.ts')
+          await evaluateCaptions(open, options)
+        }),
     )
     .addCommand(
       new Command('tags')

@@ -14,7 +14,7 @@ import { seededBits, seededRandom, shuffled } from '../../model/random.ts'
 import { SetupError } from '../../ports/errors.ts'
 import { type Completion, GeneratorError, type Prompt, type TextGenerator } from '../../ports/text-generator.ts'
 import type { Tag, TagThresholds } from '../../schemas/types.ts'
-import { checkText, type Fault, type TextCheck } from './check-text.ts'
+import type { Fault, TextCheck } from './check-text.ts'
 import { data2text } from './data2text.ts'
 import { choosePairs, type FewShotPool, type PairChoice } from './few-shot.ts'
 import { analogyPrompt, cleanCompletion, compressPrompt, PROMPT_VERSION, retryPrompt } from './prompt.ts'
@@ -230,6 +230,8 @@ function byRules(method: 'data2text' | 'tags', text: string, said: readonly Tag[
 
 /** Asks until a text passes, TRIES times. [checked] */
 async function ask({ generator, claimed, seed, signal, prompt, examples = [], mayOmit }: Asking): Promise<Answer> {
+  // Texts of a model alone need it: telling languages apart takes some 60 MB.
+  const { checkText } = await import('./check-text.ts')
   const rejected: Rejected[] = []
   let usage: Usage = { inputTokens: 0, outputTokens: 0, usd: 0, cached: true }
   let error: GeneratorError | undefined
