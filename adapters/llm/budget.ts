@@ -25,10 +25,11 @@ export interface BudgetOptions {
   readonly period: 'day' | 'month' | 'ever'
   readonly usdPerMillionInput: number
   readonly usdPerMillionOutput: number
+  /** Nobody knows when there is room again: it is looked at so often. A minute if absent. */
+  readonly lookAgainMs?: number
   readonly now: () => number
 }
 
-/** When nobody knows, a cap is looked at again after so long. */
 const LOOK_AGAIN_MS = 60_000
 
 export function openBudget(options: BudgetOptions): Budget {
@@ -43,7 +44,7 @@ export function openBudget(options: BudgetOptions): Budget {
       const reserved = cost(worst)
       if (!(await store.reserve(period, reserved, cap))) {
         const message = `The budget of ${options.capUsd} US dollars (${options.period}) leaves no room for another description`
-        throw new GeneratorError('llm-budget', message, { retryAfterMs: LOOK_AGAIN_MS })
+        throw new GeneratorError('llm-budget', message, { retryAfterMs: options.lookAgainMs ?? LOOK_AGAIN_MS })
       }
       return {
         usd: reserved / 1_000_000,

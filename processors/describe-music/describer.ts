@@ -205,13 +205,12 @@ export function createDescriber(settings: DescriberSettings): Describer {
   return {
     method,
     async describe(id, given, signal, thresholds) {
-      const tags = spokenTags(given)
-      const chosen = claims === 'all' ? tagsByCategory(tags) : confidentTags(tags, thresholds ?? {})
+      const chosen = claims === 'all' ? tagsByCategory(given) : confidentTags(given, thresholds ?? {})
       const random = seededRandom(`${seed}/${id}`)
       // Where nothing is certain enough to be said in sentences, what is likeliest is listed.
       const lists = method === 'tags' || Object.values(chosen).flat().length === 0
       if (lists) {
-        const top = claims === 'all' ? shuffled(tags, random) : topTags(tags, random, thresholds ?? {})
+        const top = claims === 'all' ? shuffled(spokenTags(given), random) : topTags(given, random, thresholds ?? {})
         return byRules('tags', top.map(({ tag }) => tag).join(', '), top, given)
       }
       const rules = byRules('data2text', data2text(chosen, random), Object.values(chosen).flat(), given)

@@ -11,7 +11,6 @@ import { readFile, stat } from 'node:fs/promises'
 import { CsvError, parse } from 'csv-parse/sync'
 import { SetupError } from '../../ports/errors.ts'
 import type { Tag } from '../../schemas/types.ts'
-import { tagsOfAspects } from './aspects.ts'
 import data from './few-shot.json' with { type: 'json' }
 import { isTagCategory, isTagName, spokenTags } from './select-tags.ts'
 import { indexPairs, mostSimilar, type PairIndex } from './similar-pairs.ts'
@@ -68,11 +67,13 @@ export async function readPool(path: string, atLeast = 1): Promise<FewShotPool> 
   }
   const { rows, licence } = rowsOf(path, text)
   if (rows.length > MOST_PAIRS) throw bad(path, `has ${rows.length} pairs, more than ${MOST_PAIRS}`)
+  // The lexicon is large, and the pool that comes with Cuestream has its tags.
+  const { tagsOfAspects } = await import('./aspects.ts')
   const faults: string[] = []
   const pairs: FewShotPair[] = []
   let untagged = 0
   for (const row of rows) {
-    const { pair, reasons } = readPair(row.value)
+    const { pair, reasons } = readPair(row.value, tagsOfAspects)
     if (reasons.length > 0) faults.push(`${row.place}: ${reasons.join('; ')}`)
     else if (pair === undefined) untagged++
     else pairs.push(pair)
@@ -186,7 +187,10 @@ function csvRows(path: string, text: string): Row[] {
 }
 
 /** @returns a pair, or why there is none; neither for a text that names no tag. */
-function readPair(row: unknown): { pair?: FewShotPair; reasons: string[] } {
+function readPair(
+  row: unknown,
+  tagsOf: (texts: readonly string[]) => readonly Tag[],
+): { pair?: FewShotPair; reasons: string[] } {
   if (!isRecord(row)) return { reasons: ['no pair of tags and text'] }
   if (typeof row.columns === 'string') return { reasons: [row.columns] }
   const reasons: string[] = []
@@ -199,7 +203,7 @@ function readPair(row: unknown): { pair?: FewShotPair; reasons: string[] } {
   let tags: readonly Tag[] = []
   try {
     if (row.tags !== undefined && row.tags !== null && row.tags !== '') tags = readTags(row.tags)
-    else if (reasons.length === 0) tags = tagsOfAspects([text])
+    else if (reasons.length === 0) tags = tagsOf([text])
   } catch (error) {
     reasons.push((error as Error).message)
   }

@@ -162,7 +162,8 @@ function tagsOf(prompt: string): { category: string; names: string[] }[] {
     }))
 }
 
-function faithful(tags: readonly { category: string; names: readonly string[] }[]): string {
+/** Says every tag, and no other. */
+export function faithful(tags: readonly { category: string; names: readonly string[] }[]): string {
   const names = (category: string) => tags.find((one) => one.category === category)?.names ?? []
   const sounds = names('instrument').filter((name) => !/^(no vocals|instrumental)$/.test(name))
   const parts = [
