@@ -8,9 +8,10 @@ import { type CaptionMethod, METHODS } from '../evaluate/open-writers.ts'
 import { evaluatePairs, type PairsOptions } from '../evaluate/pairs.ts'
 import { evaluateRelease, type ReleaseOptions } from '../evaluate/release.ts'
 import { evaluateSamples } from '../evaluate/samples.ts'
-import { evaluateTags, type TagsOptions } from '../evaluate/tags.ts'
-import { evaluateTexts, type TextsOptions } from '../evaluate/texts.ts'
+import type { TagsOptions } from '../evaluate/tags.ts'
+import type { TextsOptions } from '../evaluate/texts.ts'
 
+/** What reads texts brings a lexicon and what tells languages apart: it is loaded by the commands that need it. */
 export const evaluateCommand = (open: OpenContext) =>
   new Command('evaluate')
     .description('measure quality')
@@ -56,11 +57,9 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--pool <sizes>', 'captions that each text ranks, such as 500,2000', counts, [500, 2_000])
         .option('--seed <number>', 'of the texts and of everything that is drawn', seed, 1)
         .option('--out <folder>', 'gets the report and the texts', 'evaluation/captions')
-        .action(async (options: CaptionsOptions) => {
-          // What tells languages apart is large, and no other command needs it.
-          const { evaluateCaptions } = await import('../evaluate/captions.ts')
-          await evaluateCaptions(open, options)
-        }),
+        .action(async (options: CaptionsOptions) =>
+          (await import('../evaluate/captions.ts')).evaluateCaptions(open, options),
+        ),
     )
     .addCommand(
       new Command('tags')
@@ -72,7 +71,7 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--seconds <number>', 'at most this much of each file', count, 90)
         .option('--jobs <number>', 'files at a time', count, availableParallelism())
         .option('--out <folder>', 'keeps what was heard and gets the report', 'evaluation/tags')
-        .action((options: TagsOptions) => evaluateTags(open, options)),
+        .action(async (options: TagsOptions) => (await import('../evaluate/tags.ts')).evaluateTags(open, options)),
     )
     .addCommand(
       new Command('texts')
@@ -89,7 +88,7 @@ export const evaluateCommand = (open: OpenContext) =>
         .option('--recipe <file>', 'training configuration: default, paper, video-level, or a file', 'video-level')
         .option('--jobs <number>', 'trainings at a time, one thread each', count, availableParallelism())
         .option('--out <folder>', 'keeps results and gets the report', 'evaluation/texts')
-        .action((options: TextsOptions) => evaluateTexts(open, options)),
+        .action(async (options: TextsOptions) => (await import('../evaluate/texts.ts')).evaluateTexts(open, options)),
     )
 
 function count(text: string): number {
